@@ -1,0 +1,69 @@
+"""Desired state: which kernel objects must be there, and who asks for each of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from dataplane.model.ids import IdBook, IdName
+from dataplane.model.kernel import KernelObject, Key
+from dataplane.model.resource import Origin, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One desired object.
+
+    Args:
+        owner: the resource that asks for it.
+        origin: the line that declares that resource.
+        units: the units (VPC ids) that stand or fall with it (P2).
+    """
+
+    object: KernelObject
+    owner: Resource
+    origin: Origin
+    units: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A resource as the configuration alone has it: its state once all of its objects are there.
+
+    Args:
+        state: in the words of D7 (Available, Active, Inactive, Blackhole, ...).
+        reason: why it is not in its good state; empty otherwise.
+        kernel_object: the object that a person would look at.
+        unit: the unit it belongs to.
+    """
+
+    resource: Resource
+    origin: Origin
+    state: str
+    reason: str = ""
+    kernel_object: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The result of a compilation.
+
+    Args:
+        wanted: objects by key, in the order in which the passes asked for them.
+        declared: every resource with its state.
+        notes: one sentence per feature that the file asks for and this version does not build.
+        book: the id book to remember before applying.
+        used: the names in it that this configuration uses.
+        addresses: instance id -> its address, given or chosen.
+    """
+
+    wanted: Mapping[Key, Wanted]
+    declared: tuple[Declared, ...]
+    notes: tuple[str, ...]
+    book: IdBook
+    used: frozenset[IdName]
+    addresses: Mapping[str, IPv4Address]
+
+
+NOTHING = Desired({}, (), (), IdBook(), frozenset(), {})
+"""The empty desired state: what ``destroy`` asks for."""

@@ -1,0 +1,261 @@
+"""Kernel objects as frozen values: what compile asks for and what observe reports, in the same types.
+
+Two objects with equal ``key`` are the same thing; two equal objects need no action. Every object
+names its namespace by reference: a name under /run/netns, ``pid:N`` for an attached process, or
+``names.HOST``. Numbers that the kernel assigns by itself never appear here.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from dataplane.model import names
+
+Key = tuple[str | int | IPv4Address | IPv4Interface | IPv4Network | None, ...]
+"""Identity of a kernel object: its kind first, then what makes it unique."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A named network namespace of ours.
+
+    Args:
+        name: its name under /run/netns.
+        mark: the alias on its ``lo``, set before the name becomes visible (``names.mark``).
+    """
+
+    name: str
+    mark: str
+
+    @property
+    def key(self) -> Key:
+        return ("namespace", self.name)
+
+    def needs(self) -> tuple[Key, ...]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A sysctl in a namespace.
+
+    Args:
+        name: the path below /proc/sys, with slashes (``net/ipv4/conf/dpi7/rp_filter``).
+        value: the value as the kernel prints it.
+        at_least: a higher number that is already there is left alone (thresholds of the host).
+        ifname: the interface that must exist first, if the sysctl is one of an interface.
+    """
+
+    namespace: str
+    name: str
+    value: str
+    at_least: bool = False
+    ifname: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("sysctl", self.namespace, self.name)
+
+    def needs(self) -> tuple[Key, ...]:
+        return (("namespace", self.namespace), ("link", self.namespace, self.ifname))
+
+
+@dataclass(frozen=True, slots=True)
+class VethEnd:
+    """One end of a veth pair; both ends carry the pair's mark as their alias."""
+
+    namespace: str
+    ifname: str
+    ifindex: int
+    mac: str
+    up: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Veth:
+    """A veth pair, born with each end in its own namespace.
+
+    Args:
+        mark: names the pair (``dataplane instance/ecs-1``); it is the identity.
+        a: the end that the pair is created from (a router's). None only when observed broken.
+        b: the other end. None when observed without it, as when it was moved out of our sight.
+        mtu: of both ends, in bytes.
+    """
+
+    mark: str
+    a: VethEnd | None
+    b: VethEnd | None
+    mtu: int
+
+    @property
+    def key(self) -> Key:
+        return ("veth", self.mark)
+
+    @property
+    def ends(self) -> tuple[VethEnd, ...]:
+        return tuple(end for end in (self.a, self.b) if end is not None)
+
+    def needs(self) -> tuple[Key, ...]:
+        return tuple(("namespace", end.namespace) for end in self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IPv4 address on an interface."""
+
+    namespace: str
+    ifname: str
+    address: IPv4Interface
+
+    @property
+    def key(self) -> Key:
+        return ("address", self.namespace, self.ifname, self.address)
+
+    def needs(self) -> tuple[Key, ...]:
+        return (("namespace", self.namespace), ("link", self.namespace, self.ifname))
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A permanent neighbour: an address behind an interface, and its MAC."""
+
+    namespace: str
+    ifname: str
+    address: IPv4Address
+    mac: str
+
+    @property
+    def key(self) -> Key:
+        return ("neighbour", self.namespace, self.ifname, self.address)
+
+    def needs(self) -> tuple[Key, ...]:
+        return (("namespace", self.namespace), ("link", self.namespace, self.ifname))
+
+
+@dataclass(frozen=True, slots=True)
+class Nexthop:
+    """A next-hop object: through a transit link, or a blackhole (its leg is gone or suspended).
+
+    Args:
+        id: the leg's id, unique in the namespace together with group numbers.
+        ifname: the transit link's end here; None makes it a blackhole.
+        via: the neighbour on it (always onlink).
+    """
+
+    namespace: str
+    id: int
+    ifname: str | None = None
+    via: IPv4Address | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("nexthop", self.namespace, self.id)
+
+    def needs(self) -> tuple[Key, ...]:
+        return (("namespace", self.namespace), ("link", self.namespace, self.ifname))
+
+
+@dataclass(frozen=True, slots=True)
+class NexthopGroup:
+    """A resilient next-hop group: only the flows of a member that leaves move (kernel.md, section 3).
+
+    Args:
+        id: its next-hop id (``names.group_number``).
+        members: pairs of next-hop id and weight (1 to 255), in ascending order of id.
+        buckets: slots that flows hash to.
+    """
+
+    namespace: str
+    id: int
+    members: tuple[tuple[int, int], ...]
+    buckets: int = 256
+
+    @property
+    def key(self) -> Key:
+        return ("nexthop", self.namespace, self.id)
+
+    def needs(self) -> tuple[Key, ...]:
+        return tuple(("nexthop", self.namespace, member) for member, _ in self.members)
+
+
+class RouteType(StrEnum):
+    """What a kernel route does with a packet."""
+
+    UNICAST = "unicast"
+    UNREACHABLE = "unreachable"
+    BLACKHOLE = "blackhole"
+    PROHIBIT = "prohibit"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRoute:
+    """A route in one table of one namespace.
+
+    Args:
+        table: the kernel's table number (``names.table_number``; 254 is ``main``).
+        nexthop: id of a next-hop object or group; excludes ``ifname`` and ``via``.
+        ifname: the device; with ``via`` the route is onlink.
+        source: preferred source address, so that ICMP errors come from the right gateway.
+        metric: 0, or ``names.MAX_METRIC`` for the route that closes a table.
+    """
+
+    namespace: str
+    table: int
+    destination: IPv4Network
+    type: RouteType = RouteType.UNICAST
+    nexthop: int | None = None
+    ifname: str | None = None
+    via: IPv4Address | None = None
+    source: IPv4Address | None = None
+    metric: int = 0
+
+    @property
+    def key(self) -> Key:
+        return ("route", self.namespace, self.table, self.destination, self.metric)
+
+    def needs(self) -> tuple[Key, ...]:
+        needed: list[Key] = [("namespace", self.namespace), ("link", self.namespace, self.ifname)]
+        if self.nexthop is not None:
+            needed.append(("nexthop", self.namespace, self.nexthop))
+        return tuple(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy rule of a router. All of it is identity: a changed rule is a new one and an old one."""
+
+    namespace: str
+    priority: int
+    table: int
+    iif: str | None = None
+    source: IPv4Network | None = None
+    destination: IPv4Network | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("rule", self.namespace, self.priority, self.table, self.iif, self.source, self.destination)
+
+    def needs(self) -> tuple[Key, ...]:
+        # Not before the table is closed: a miss would fall through into the next rule's table.
+        closing: Key = ("route", self.namespace, self.table, IPv4Network("0.0.0.0/0"), names.MAX_METRIC)
+        return (("namespace", self.namespace), closing)
+
+
+KernelObject = Namespace | Sysctl | Veth | Address | Neighbour | Nexthop | NexthopGroup | KernelRoute | Rule
+
+
+def provides(item: KernelObject) -> tuple[Key, ...]:
+    """The keys that other objects may need of this one: its own, and one per link end it brings."""
+    if isinstance(item, Veth):
+        return (item.key, *(("link", end.namespace, end.ifname) for end in item.ends))
+    return (item.key,)
+
+
+def born_with(item: KernelObject) -> tuple[Rule, ...]:
+    """What the kernel puts into a new object by itself and we do not want: a router namespace's default rules.
+
+    ``main`` and ``default`` hold nothing of ours; a miss must not fall through to them (kernel.md, section 2).
+    """
+    if isinstance(item, Namespace) and names.is_router_mark(item.mark):
+        return (Rule(item.name, 32766, 254), Rule(item.name, 32767, 253))
+    return ()

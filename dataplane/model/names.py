@@ -1,0 +1,116 @@
+"""Every kernel name, number and mark that we choose: built here, parsed here, nowhere else.
+
+Names of namespaces carry the user's checked id (D13), so that a person can type them. Names of
+interfaces are generated from the port id: at most 15 characters, never user text. A *mark* is the
+text by which an agent without memory recognises what is ours (``dataplane/DESIGN.md``, "What is ours").
+"""
+
+import hashlib
+import re
+from ipaddress import IPv4Address
+
+NAMESPACE_PREFIX = "dp-"
+MARK_PREFIX = "dataplane "
+HOST = ""
+"""The namespace that the command itself runs in, as a namespace reference."""
+
+ROUTE_PROTOCOL = 219
+"""``rtm_protocol`` of our routes, rules, next hops and neighbours: a number that no known daemon uses."""
+
+TRANSIT_NEIGHBOUR = IPv4Address("169.254.0.1")
+"""The one neighbour of every transit link (D12)."""
+
+INSTANCE_IFNAME = "eth0"
+
+IFINDEX_BASE = 1_000_000
+"""ifindex = base + port id: machine-wide unique, so that it can be a key for the forwarder."""
+
+TABLE_BASE = 1_000
+GROUP_BASE = 100_000
+
+MAX_METRIC = 4_294_967_295
+"""The metric of the closing ``unreachable default`` of every table."""
+
+_PORT_NAME = re.compile(r"dp[a-z]([0-9]{1,9})")
+_PID_REFERENCE = re.compile(r"pid:([0-9]{1,9})")
+
+
+def vpc_namespace(vpc_id: str) -> str:
+    """The namespace of a VPC's VRouter on this host."""
+    return f"{NAMESPACE_PREFIX}vpc-{vpc_id}"
+
+
+def instance_namespace(instance_id: str) -> str:
+    """The namespace of an instance that is not attached from elsewhere."""
+    return f"{NAMESPACE_PREFIX}i-{instance_id}"
+
+
+def is_our_namespace_name(name: str) -> bool:
+    """Whether a namespace of this name could be ours; the mark inside decides."""
+    return name.startswith(NAMESPACE_PREFIX)
+
+
+def pid_reference(pid: int) -> str:
+    """The namespace reference of a running process."""
+    return f"pid:{pid}"
+
+
+def parse_pid_reference(reference: str) -> int | None:
+    """The process id in a namespace reference, or None where it is a name under /run/netns."""
+    match = _PID_REFERENCE.fullmatch(reference)
+    return int(match.group(1)) if match else None
+
+
+def mark(kind: str, path: str) -> str:
+    """The alias text on what belongs to a resource: on a namespace's ``lo`` and on both ends of a veth."""
+    return f"{MARK_PREFIX}{kind}/{path}"
+
+
+def parse_mark(alias: str) -> tuple[str, str] | None:
+    """Kind and path out of a mark, or None where the text is not one of ours."""
+    if not alias.startswith(MARK_PREFIX):
+        return None
+    kind, slash, path = alias[len(MARK_PREFIX) :].partition("/")
+    return (kind, path) if slash else None
+
+
+def is_router_mark(alias: str) -> bool:
+    """Whether a namespace's mark says that it is a router's (a VPC's or a VBR's)."""
+    parsed = parse_mark(alias)
+    return parsed is not None and parsed[0] in ("vpc", "vbr")
+
+
+def port_ifname(letter: str, port_id: int) -> str:
+    """The interface name of a port: ``dpi7`` for an instance port, ``dpr9`` for a router interface."""
+    return f"dp{letter}{port_id}"
+
+
+def is_port_ifname(ifname: str) -> bool:
+    """Whether an interface name is one that we generate."""
+    return _PORT_NAME.fullmatch(ifname) is not None
+
+
+def port_ifindex(port_id: int) -> int:
+    """The ifindex of a port."""
+    return IFINDEX_BASE + port_id
+
+
+def parse_port_ifindex(ifindex: int) -> int | None:
+    """The port id behind an ifindex, or None where the kernel chose the number."""
+    return ifindex - IFINDEX_BASE if ifindex > IFINDEX_BASE else None
+
+
+def table_number(table_id: int) -> int:
+    """The kernel's number of a route table."""
+    return TABLE_BASE + table_id
+
+
+def group_number(group_id: int) -> int:
+    """The kernel's next-hop id of a group; legs use their id as it is, well below."""
+    return GROUP_BASE + group_id
+
+
+def mac_address(kind: str, path: str) -> str:
+    """A locally administered unicast MAC that every host computes alike from the resource's id."""
+    digest = hashlib.blake2s(f"{kind}/{path}".encode(), digest_size=5).digest()
+    return ":".join(f"{octet:02x}" for octet in b"\x02" + digest)
