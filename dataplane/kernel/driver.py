@@ -1,0 +1,46 @@
+"""The kernel driver: what others call. Observation and the performing of actions, nothing between them.
+
+All side effects on the slow path happen behind this class. No policy: what to do comes in as actions.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dataplane.kernel import libc, netns, observe, perform
+from dataplane.model.kernel import KernelObject
+from dataplane.model.observation import Observation
+from dataplane.plan.action import Action, Outcome
+
+
+class KernelDriver:
+    """The kernel of this host, seen from the namespace that the process runs in. For one thread."""
+
+    def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
+        """The live state of the host, as far as it is ours or in our way.
+
+        Args:
+            desired: says which sysctls to read, and into which namespaces of others to look.
+
+        Raises:
+            PermissionDenied: CAP_NET_ADMIN or CAP_SYS_ADMIN is missing.
+            HostError: the kernel does not answer, or lacks a whole kind of object.
+        """
+        libc.require_privileges()
+        return observe.observe(desired)
+
+    def perform(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Carry out one stage. A failed action does not stop the others.
+
+        Returns:
+            One outcome per action, in the order of the actions.
+
+        Raises:
+            PermissionDenied: CAP_NET_ADMIN or CAP_SYS_ADMIN is missing; nothing was done.
+        """
+        if not actions:
+            return []
+        libc.require_privileges()
+        return perform.perform(actions)
+
+    def residents(self, namespaces: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Namespace -> the processes (id, command) that live in it; only those with any."""
+        return netns.residents(namespaces)

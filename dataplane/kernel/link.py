@@ -1,0 +1,176 @@
+"""Links: veth pairs born with each end in its own namespace, and what a dump says about a link.
+
+Owns the messages. Which ends make a pair is decided in ``veth.py``.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyroute2.netlink import nla, nlmsg
+from pyroute2.netlink.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP, ifinfmsg
+
+from dataplane.kernel.attributes import attributes, mac, text, u32
+from dataplane.kernel.messages import CREATE, DO, DUMP, Attributes, encode
+from dataplane.kernel.netlink import NLM_F_REQUEST, Part
+from dataplane.model.kernel import VethEnd
+
+LOOPBACK_IFINDEX = 1
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5, 18
+_IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 20, 27, 28, 29
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_SKIP_STATS = 1 << 3  # RTEXT_FILTER_SKIP_STATS: half of a link's message, and nothing for us
+_NLA_F_NESTED = 0x8000
+_FIXED = struct.Struct("=BxHiII")
+_PLAIN = (
+    (_IFLA_ADDRESS, "IFLA_ADDRESS", "l2addr"),
+    (_IFLA_IFNAME, "IFLA_IFNAME", "asciiz"),
+    (_IFLA_MTU, "IFLA_MTU", "uint32"),
+    (_IFLA_IFALIAS, "IFLA_IFALIAS", "string"),
+    (_IFLA_GROUP, "IFLA_GROUP", "uint32"),
+    (_IFLA_NET_NS_FD, "IFLA_NET_NS_FD", "uint32"),
+    (_IFLA_EXT_MASK, "IFLA_EXT_MASK", "uint32"),
+)
+
+
+class LinkMessage(nlmsg):  # type: ignore[misc]
+    """``struct ifinfomsg`` with the attributes that we use."""
+
+    prefix = "IFLA_"
+    fields = ifinfmsg.fields
+    nla_map = (*_PLAIN, (_IFLA_LINKINFO, "IFLA_LINKINFO", "info"))
+
+    class info(nla):  # type: ignore[misc]
+        """What kind of link it is."""
+
+        nla_flags = _NLA_F_NESTED
+        nla_map = ((_IFLA_INFO_KIND, "IFLA_INFO_KIND", "asciiz"), (_IFLA_INFO_DATA, "IFLA_INFO_DATA", "veth"))
+
+        class veth(nla):  # type: ignore[misc]
+            """What only a veth has: the other end, as a message within the message."""
+
+            nla_flags = _NLA_F_NESTED
+            nla_map = ((_VETH_INFO_PEER, "VETH_INFO_PEER", "peer"),)
+
+            class peer(nla):  # type: ignore[misc]
+                """The other end."""
+
+                nla_flags = _NLA_F_NESTED
+                prefix = "IFLA_"
+                fields = ifinfmsg.fields
+                nla_map = _PLAIN
+
+
+DUMP_REQUEST = bytes(encode(LinkMessage, RTM_GETLINK, DUMP, {}, [("IFLA_EXT_MASK", _SKIP_STATS)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as the kernel shows it.
+
+    Args:
+        kind: ``veth``, ``vxlan``, ...; empty for a real card and for ``lo``.
+        alias: where our mark stands.
+        peer_ifindex: of a veth's other end, in whichever namespace that is; 0 for other links.
+        mtu: in bytes.
+        group: of links that the kernel can delete together; 0 unless somebody sets it.
+    """
+
+    namespace: str
+    ifindex: int
+    ifname: str
+    kind: str
+    alias: str
+    mac: str
+    mtu: int
+    up: bool
+    peer_ifindex: int = 0
+    group: int = 0
+
+    @property
+    def end(self) -> VethEnd:
+        """This link as the end of a veth."""
+        return VethEnd(self.namespace, self.ifname, self.ifindex, self.mac, self.up)
+
+
+def read(namespace: str, part: Part) -> Link:
+    """A link out of a dump or a look-up."""
+    data, start, end = part
+    _, _, ifindex, flags, _ = _FIXED.unpack_from(data, start)
+    found = attributes(data, start + _FIXED.size, end)
+    info = found.get(_IFLA_LINKINFO, b"")
+    kind = text(attributes(info, 0, len(info)).get(_IFLA_INFO_KIND)) if info else ""
+    return Link(
+        namespace=namespace,
+        ifindex=ifindex,
+        ifname=text(found.get(_IFLA_IFNAME)),
+        kind=kind,
+        alias=text(found.get(_IFLA_IFALIAS)),
+        mac=mac(found.get(_IFLA_ADDRESS)),
+        mtu=u32(found.get(_IFLA_MTU)) or 0,
+        up=bool(flags & IFF_UP),
+        peer_ifindex=(u32(found.get(_IFLA_LINK)) or 0) if kind == "veth" else 0,
+        group=u32(found.get(_IFLA_GROUP)) or 0,
+    )
+
+
+def get_request(ifindex: int) -> bytearray:
+    """The message that looks a link up by its index."""
+    return encode(LinkMessage, RTM_GETLINK, NLM_F_REQUEST, {"index": ifindex}, [("IFLA_EXT_MASK", _SKIP_STATS)])
+
+
+def create_request(end: VethEnd, peer: VethEnd, peer_namespace_fd: int, mtu: int) -> bytearray:
+    """The message that makes a veth pair, each end where it belongs, both down.
+
+    The peer cannot be made with IFF_UP: it is registered before its other end exists, which the kernel calls ENOTCONN.
+
+    Args:
+        peer_namespace_fd: an open descriptor of the namespace that the peer is born in.
+        mtu: of both ends, in bytes.
+    """
+    there: Attributes = [
+        ("IFLA_IFNAME", peer.ifname),
+        ("IFLA_ADDRESS", peer.mac),
+        ("IFLA_MTU", mtu),
+        ("IFLA_NET_NS_FD", peer_namespace_fd),
+    ]
+    data = {"attrs": [("VETH_INFO_PEER", {"index": peer.ifindex, "attrs": there})]}
+    attrs: Attributes = [
+        ("IFLA_IFNAME", end.ifname),
+        ("IFLA_ADDRESS", end.mac),
+        ("IFLA_MTU", mtu),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}),
+    ]
+    return encode(LinkMessage, RTM_NEWLINK, CREATE, {"index": end.ifindex}, attrs)
+
+
+def set_request(
+    ifindex: int, alias: str, up: bool | None = None, mtu: int | None = None, mac_address: str | None = None
+) -> bytearray:
+    """The message that sets a link's alias and, where given, its admin state, MTU (bytes) and MAC."""
+    attrs: Attributes = [("IFLA_IFALIAS", alias)]
+    if mtu is not None:
+        attrs.append(("IFLA_MTU", mtu))
+    if mac_address is not None:
+        attrs.append(("IFLA_ADDRESS", mac_address))
+    fields = {"index": ifindex}
+    if up is not None:
+        fields |= {"flags": IFF_UP if up else 0, "change": IFF_UP}
+    return encode(LinkMessage, RTM_SETLINK, DO, fields, attrs)
+
+
+def delete_requests(ifindexes: Sequence[int], free_group: int) -> list[bytearray]:
+    """The messages that delete links; a veth takes its other end along.
+
+    The kernel waits 20 ms for each message that deletes, so that several links are put into a group, which one message
+    deletes as a whole.
+
+    Args:
+        free_group: a group number that no link of the namespace has.
+    """
+    if len(ifindexes) == 1:
+        return [encode(LinkMessage, RTM_DELLINK, DO, {"index": ifindexes[0]})]
+    together = [("IFLA_GROUP", free_group)]
+    gather = [encode(LinkMessage, RTM_SETLINK, DO, {"index": ifindex}, together) for ifindex in ifindexes]
+    return [*gather, encode(LinkMessage, RTM_DELLINK, DO, {}, together)]

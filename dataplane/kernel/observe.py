@@ -1,0 +1,209 @@
+"""Observation: every namespace of ours and every attached one, read once per kind, in the model's words.
+
+Reads only. Must never decide what to do about what it sees.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dataplane.errors import HostError
+from dataplane.kernel import address, link, neighbour, netns, nexthop, route, rule, veth
+from dataplane.kernel.link import Link
+from dataplane.kernel.messages import Kind, Seen
+from dataplane.kernel.netlink import NetlinkSocket
+from dataplane.kernel.ownership import is_our_mark
+from dataplane.kernel.sysctl import SysctlTree
+from dataplane.kernel.wording import foreign_sentence, place
+from dataplane.model import names
+from dataplane.model.describe import describe
+from dataplane.model.kernel import (
+    Address,
+    KernelObject,
+    Key,
+    Namespace,
+    Nexthop,
+    NexthopGroup,
+    Rule,
+    Sysctl,
+    Veth,
+)
+from dataplane.model.observation import Foreign, Observation
+
+_EVERYWHERE: tuple[Kind, ...] = (address, neighbour, route)
+_ROUTER_KINDS: tuple[Kind, ...] = (rule, nexthop)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What is desired, arranged for looking things up while reading."""
+
+    by_key: dict[Key, KernelObject] = field(default_factory=dict)
+    veths: dict[Key, Veth] = field(default_factory=dict)
+    sysctls: dict[str, list[Sysctl]] = field(default_factory=lambda: defaultdict(list))
+    addresses: dict[tuple[str, object], Key] = field(default_factory=dict)
+    references: set[str] = field(default_factory=set)
+    with_router_kinds: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, desired: Iterable[KernelObject]) -> "_Wanted":
+        wanted = cls()
+        for item in desired:
+            wanted.by_key[item.key] = item
+            match item:
+                case Veth():
+                    wanted.veths[item.key] = item
+                    wanted.references.update(end.namespace for end in item.ends)
+                case Sysctl():
+                    wanted.sysctls[item.namespace].append(item)
+                    wanted.references.add(item.namespace)
+                case Namespace():
+                    pass
+                case _:
+                    wanted.references.add(item.namespace)
+                    if isinstance(item, Address):
+                        wanted.addresses[item.namespace, item.address.ip] = item.key
+                    if isinstance(item, (Rule, Nexthop, NexthopGroup)):
+                        wanted.with_router_kinds.add(item.namespace)
+        return wanted
+
+
+def observe(desired: Iterable[KernelObject]) -> Observation:
+    """The live state of the host, as far as it is ours or in our way.
+
+    Args:
+        desired: says which sysctls to read, into which foreign namespaces to look, and what is in our way there.
+
+    Raises:
+        HostError: the kernel does not answer, or lacks a whole kind of object.
+    """
+    reader = _Reader(_Wanted.of(desired))
+    with netns.Journey() as journey:
+        reader.read_ours(journey)
+        reader.read_attached(journey)
+        journey.go_home()
+        reader.read_sysctls(names.HOST)
+    return reader.finish()
+
+
+class _Reader:
+    """One observation in the making."""
+
+    def __init__(self, wanted: _Wanted) -> None:
+        self._wanted = wanted
+        self._objects: dict[Key, KernelObject] = {}
+        self._foreign: dict[Key, str] = {}
+        self._view = veth.LinkView()
+        self._visited: set[str] = {names.HOST}
+
+    def read_ours(self, journey: netns.Journey) -> None:
+        """Every namespace under our prefix. One without our mark is foreign, and nothing in it is looked at."""
+        for name in netns.list_our_names():
+            self._visited.add(name)
+            key: Key = ("namespace", name)
+            try:
+                journey.go(name)
+            except netns.NotANamespaceError:
+                self._read_residue(name, key)
+                continue
+            except HostError:
+                continue  # removed since the list was read
+            with NetlinkSocket() as socket:
+                mark = netns.read_mark(socket)
+                if is_our_mark(mark):
+                    self._objects[key] = Namespace(name, mark)
+                    self._view.our_namespaces.add(name)
+                    self._read_namespace(socket, name, names.is_router_mark(mark))
+                elif key in self._wanted.by_key or name in self._wanted.references:
+                    self._foreign[key] = netns.foreign_sentence(name)
+
+    def _read_residue(self, name: str, key: Key) -> None:
+        """An empty file is ours: creation uses it where it is desired; otherwise it shows, so that it is deleted."""
+        if not netns.is_residue(name):
+            self._foreign[key] = netns.foreign_sentence(name)
+        elif key not in self._wanted.by_key:
+            self._objects[key] = Namespace(name, "")
+
+    def read_attached(self, journey: netns.Journey) -> None:
+        """Namespaces that others made and instances are attached to. One that is missing is found out when acting."""
+        for reference in sorted(self._wanted.references - self._visited):
+            if names.is_our_namespace_name(reference):
+                continue  # still to be made
+            try:
+                journey.go(reference)
+            except HostError:
+                continue
+            with NetlinkSocket() as socket:
+                self._read_namespace(socket, reference, is_router=False)
+
+    def _read_namespace(self, socket: NetlinkSocket, name: str, is_router: bool) -> None:
+        """All kinds of one namespace, and its sysctls."""
+        try:
+            self._read_tables(socket, name, is_router)
+        except HostError as error:
+            raise HostError(f"cannot read the state {place(name)}: {error}") from error
+        self.read_sysctls(name)
+
+    def _read_tables(self, socket: NetlinkSocket, name: str, is_router: bool) -> None:
+        """One dump per kind."""
+        links = [link.read(name, part) for part in socket.dump(link.DUMP_REQUEST)]
+        self._view.links.extend(links)
+        if is_router:
+            self._view.routers.add(name)
+        ifnames = {found.ifindex: found.ifname for found in links}
+        kinds = _EVERYWHERE
+        if is_router or name in self._wanted.with_router_kinds:
+            kinds += _ROUTER_KINDS
+        for kind in kinds:
+            for part in socket.dump(kind.DUMP_REQUEST):
+                seen = kind.read(name, ifnames, part)
+                if seen is not None:
+                    self._take(seen, is_router)
+
+    def _take(self, seen: Seen, is_router: bool) -> None:
+        """Put one object where it belongs: ours, in our way, or of no concern."""
+        item = seen.item
+        if seen.is_ours or (is_router and isinstance(item, Rule) and rule.is_default(item)):
+            self._objects[item.key] = item
+            return
+        if item.key in self._wanted.by_key:
+            self._foreign[item.key] = foreign_sentence(item)
+        elif isinstance(item, Address):
+            key = self._wanted.addresses.get((item.namespace, item.address.ip))
+            if key is not None:
+                self._foreign[key] = foreign_sentence(item)
+
+    def read_sysctls(self, reference: str) -> None:
+        """The sysctls that are asked for in the namespace that the thread is in."""
+        with SysctlTree() as tree:
+            for wanted in self._wanted.sysctls.get(reference, ()):
+                found = tree.observe(wanted)
+                if found is not None:
+                    self._objects[found.key] = found
+
+    def finish(self) -> Observation:
+        """Pair the veths, find the links in our way, hand everything over."""
+        veths = veth.pair(self._view, self._wanted.veths)
+        self._objects.update(veths)
+        ours = {(end.namespace, end.ifindex) for found in veths.values() for end in found.ends}
+        strangers = [found for found in self._view.links if (found.namespace, found.ifindex) not in ours]
+        self._foreign |= _links_in_the_way(strangers, self._wanted.veths)
+        foreign = (Foreign(key, text) for key, text in self._foreign.items() if key not in self._objects)
+        return Observation(self._objects, tuple(foreign))
+
+
+def _links_in_the_way(strangers: Iterable[Link], desired: Mapping[Key, Veth]) -> dict[Key, str]:
+    """Links that are not ours and have the name or the ifindex that an end of ours shall have."""
+    places: dict[tuple[str, str | int], Key] = {}
+    for wanted in desired.values():
+        for end in wanted.ends:
+            places[end.namespace, end.ifname] = places[end.namespace, end.ifindex] = wanted.key
+    found: dict[Key, str] = {}
+    for stranger in strangers:
+        key = places.get((stranger.namespace, stranger.ifname)) or places.get((stranger.namespace, stranger.ifindex))
+        if key is not None:
+            found[key] = (
+                f"interface {stranger.ifname} (ifindex {stranger.ifindex}) {place(stranger.namespace)} is not ours and "
+                f"stands where {describe(desired[key])} belongs; rename or remove it"
+            )
+    return found

@@ -1,0 +1,33 @@
+"""Sentences about what is in the way and about what the kernel said no to.
+
+Owns no state and makes no calls.
+"""
+
+from dataplane.kernel.netlink import Refusal
+from dataplane.model import names
+from dataplane.model.describe import describe
+from dataplane.model.kernel import KernelObject
+from dataplane.plan.action import Action
+
+
+def place(reference: str) -> str:
+    """A namespace as a person calls it."""
+    if reference == names.HOST:
+        return "on the host"
+    pid = names.parse_pid_reference(reference)
+    return f"in the namespace of process {pid}" if pid is not None else f"in namespace {reference}"
+
+
+def foreign_sentence(item: KernelObject) -> str:
+    """The sentence about an object in our place that does not carry our mark."""
+    return f"{describe(item)} is not ours and stands where ours belongs; remove it, or change the configuration"
+
+
+def failure_sentence(action: Action, cause: Refusal | str) -> str:
+    """The sentence about an action that failed.
+
+    Args:
+        cause: the kernel's refusal, or our own words.
+    """
+    asked_by = f" (asked for by {action.owner})" if action.owner is not None else ""
+    return f"cannot {action.verb.value} {describe(action.object)}{asked_by}: {cause}"

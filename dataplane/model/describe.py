@@ -1,0 +1,150 @@
+"""Kernel objects in the kernel's own words, as `ip` would print them, so that a plan can be compared with the host.
+
+Pure: text out of values. One function per kind; it never asks the kernel and never shortens a name.
+"""
+
+from dataclasses import fields
+from ipaddress import IPv4Network
+
+from dataplane.model import names
+from dataplane.model.kernel import (
+    Address,
+    KernelObject,
+    KernelRoute,
+    Namespace,
+    Neighbour,
+    Nexthop,
+    NexthopGroup,
+    RouteType,
+    Rule,
+    Sysctl,
+    Veth,
+    VethEnd,
+)
+
+_EVERYTHING = IPv4Network("0.0.0.0/0")
+_MAIN_TABLE = 254
+
+
+def describe(item: KernelObject) -> str:
+    """One line that names the object and all that it asks for, its namespace included."""
+    match item:
+        case Namespace():
+            return _namespace(item)
+        case Sysctl():
+            return _sysctl(item)
+        case Veth():
+            return _veth(item)
+        case Address():
+            return _address(item)
+        case Neighbour():
+            return _neighbour(item)
+        case Nexthop():
+            return _nexthop(item)
+        case NexthopGroup():
+            return _group(item)
+        case KernelRoute():
+            return _route(item)
+        case Rule():
+            return _rule(item)
+
+
+def describe_change(before: KernelObject, after: KernelObject) -> str:
+    """The object as it shall be, and what differs: ``... (value: 0 -> 1)``."""
+    differing = [
+        f"{field.name}: {_value(getattr(before, field.name))} -> {_value(getattr(after, field.name))}"
+        for field in fields(after)
+        if getattr(before, field.name, None) != getattr(after, field.name)
+    ]
+    return f"{describe(after)} ({', '.join(differing)})"
+
+
+def kind_of(item: KernelObject) -> str:
+    """The noun of an object, as its key has it: ``route``, ``veth``."""
+    return str(item.key[0])
+
+
+def namespace_of(item: KernelObject) -> str:
+    """The namespace that an object lives in, by its reference; a veth is in that of its first end."""
+    if isinstance(item, Namespace):
+        return item.name
+    if isinstance(item, Veth):
+        return item.ends[0].namespace if item.ends else names.HOST
+    return item.namespace
+
+
+def _namespace(item: Namespace) -> str:
+    return f"namespace {item.name}"
+
+
+def _sysctl(item: Sysctl) -> str:
+    relation = ">=" if item.at_least else "="
+    return f"{_where(item.namespace)}sysctl {item.name.replace('/', '.')} {relation} {item.value}"
+
+
+def _veth(item: Veth) -> str:
+    return f"veth {' <-> '.join(_end(end) for end in item.ends)} mtu {item.mtu}"
+
+
+def _end(end: VethEnd) -> str:
+    return f"{_where(end.namespace)}{end.ifname} {end.mac}{'' if end.up else ' down'}"
+
+
+def _address(item: Address) -> str:
+    return f"{_where(item.namespace)}address {item.address} dev {item.ifname}"
+
+
+def _neighbour(item: Neighbour) -> str:
+    return f"{_where(item.namespace)}neighbour {item.address} lladdr {item.mac} dev {item.ifname} permanent"
+
+
+def _nexthop(item: Nexthop) -> str:
+    if item.ifname is None:
+        return f"{_where(item.namespace)}nexthop id {item.id} blackhole"
+    via = f"via {item.via} onlink " if item.via else ""
+    return f"{_where(item.namespace)}nexthop id {item.id} {via}dev {item.ifname}"
+
+
+def _group(item: NexthopGroup) -> str:
+    members = "/".join(f"{member},{weight}" for member, weight in item.members)
+    return f"{_where(item.namespace)}nexthop id {item.id} group {members} resilient buckets {item.buckets}"
+
+
+def _route(item: KernelRoute) -> str:
+    words = ["route"]
+    if item.type is not RouteType.UNICAST:
+        words.append(item.type.value)
+    words.append("default" if item.destination == _EVERYTHING else str(item.destination))
+    if item.nexthop is not None:
+        words.append(f"nhid {item.nexthop}")
+    if item.via is not None:
+        words.append(f"via {item.via}")
+    if item.ifname is not None:
+        words.append(f"dev {item.ifname}")
+    words.append(f"table {'main' if item.table == _MAIN_TABLE else item.table}")
+    if item.source is not None:
+        words.append(f"src {item.source}")
+    if item.metric:
+        words.append(f"metric {item.metric}")
+    return _where(item.namespace) + " ".join(words)
+
+
+def _rule(item: Rule) -> str:
+    words = [f"rule {item.priority}:", f"from {item.source or 'all'}"]
+    if item.destination is not None:
+        words.append(f"to {item.destination}")
+    if item.iif is not None:
+        words.append(f"iif {item.iif}")
+    return f"{_where(item.namespace)}{' '.join(words)} lookup {item.table}"
+
+
+def _where(namespace: str) -> str:
+    return "host: " if namespace == names.HOST else f"{namespace}: "
+
+
+def _value(value: object) -> str:
+    if isinstance(value, VethEnd):
+        return _end(value)
+    if value is None:
+        return "none"
+    return str(value)
