@@ -1,0 +1,94 @@
+"""The types of fields: a parser of ``values`` together with the JSON Schema that an editor checks.
+
+A model says ``cidr: Prefix`` and needs no more; this module joins the two and decides nothing itself.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from dataplane.config import values
+
+_ADDRESS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
+
+
+class Kind:
+    """Metadata of a field: how its value is read, and what an editor may know of it.
+
+    Args:
+        parser: from the plain value of YAML to the value of the field; raises ``values.refuse(...)``.
+        schema: keywords of JSON Schema 2020-12.
+    """
+
+    def __init__(self, parser: Callable[[Any], Any], **schema: Any) -> None:
+        self._parser = parser
+        self._schema = schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._parser)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self._schema)
+
+
+class Text(Kind):
+    """A kind that is written as text.
+
+    Args:
+        parser: as for ``Kind``.
+        pattern: a regular expression that the whole text matches.
+    """
+
+    def __init__(self, parser: Callable[[Any], Any], pattern: str = "", **schema: Any) -> None:
+        anchored = {"pattern": f"^{pattern}$"} if pattern else {}
+        super().__init__(parser, type="string", **anchored, **schema)
+
+
+class Whole(Kind):
+    """A whole number within bounds, both included.
+
+    Args:
+        what: the noun in messages, with its article.
+        low: the smallest.
+        high: the largest.
+        rule: the rule that sets the bounds.
+    """
+
+    def __init__(self, what: str, low: int, high: int, rule: str | None = None) -> None:
+        super().__init__(values.whole_number(what, low, high, rule), type="integer", minimum=low, maximum=high)
+
+
+class Word(Kind):
+    """One word out of a few."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(values.one_of(*words), enum=list(words))
+
+
+ResourceId = Annotated[str, Text(values.parse_id, values.ID.pattern)]
+Name = Annotated[str, Text(values.parse_name, minLength=2, maxLength=128)]
+Description = Annotated[str, Text(values.parse_description, minLength=2, maxLength=256)]
+Prefix = Annotated[IPv4Network, Text(values.parse_prefix, rf"{_ADDRESS}/[0-9]{{1,2}}", examples=["192.168.0.0/16"])]
+Destination = Annotated[
+    IPv4Network, Text(values.parse_destination, rf"{_ADDRESS}(/[0-9]{{1,2}})?", examples=["172.16.0.0/16"])
+]
+HostAddress = Annotated[IPv4Address, Text(values.parse_address, _ADDRESS, examples=["192.168.1.10"])]
+InterfaceAddress = Annotated[
+    IPv4Interface, Text(values.parse_interface_address, rf"{_ADDRESS}/[0-9]{{1,2}}", examples=["10.10.10.1/30"])
+]
+MacAddress = Annotated[str, Text(values.parse_mac, "([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")]
+InterfaceName = Annotated[str, Text(values.parse_interface_name, values.INTERFACE.pattern, examples=["eth1"])]
+NamespaceName = Annotated[str, Text(values.parse_namespace_name, values.NAMESPACE.pattern)]
+Bandwidth = Annotated[int, Text(values.parse_bandwidth, values.BANDWIDTH.pattern, examples=["10Mbps", "1Gbps"])]
+"""In bits per second."""
+DurationMs = Annotated[int, Text(values.parse_duration_ms, values.DURATION.pattern, examples=["200ms", "2s"])]
+"""In milliseconds."""
+Flag = Annotated[bool, Kind(values.parse_flag, type="boolean")]
+
+EmptyMap = BeforeValidator(lambda value: {} if value is None else value)
+"""A key without a value, its entries commented out say, is an empty map."""
+EmptyList = BeforeValidator(lambda value: () if value is None else value)
+"""Likewise an empty list."""

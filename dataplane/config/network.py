@@ -1,0 +1,96 @@
+"""The whole configuration as one frozen value, named as the file names it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dataplane.config.account import Account
+from dataplane.config.base import Model
+from dataplane.config.data_centre import DataCentre
+from dataplane.config.host import Host
+from dataplane.config.kinds import EmptyMap, Kind, ResourceId, Word
+from dataplane.config.peering import PeeringConnection, RouterInterface
+from dataplane.config.physical_connection import PhysicalConnection
+from dataplane.config.quotas import TENCENT_PEERINGS_PER_VPC, Quotas
+from dataplane.config.region import AccessPoint, Region
+from dataplane.config.service import Service
+from dataplane.config.values import parse_version
+from dataplane.config.vbr import Vbr
+from dataplane.config.vpc import Vpc
+
+Profile = Literal["alibaba", "tencent"]
+Hook = Literal["auto", "tc", "xdp", "off"]
+
+
+class Datapath(Model):
+    """The settings of the forwarder."""
+
+    hook: Annotated[Hook, Word("auto", "tc", "xdp", "off")] = Field(
+        default="auto", description="Where the forwarder sits; off leaves forwarding to the kernel alone."
+    )
+
+
+class Network(Model):
+    """Everything that the files describe."""
+
+    version: Annotated[Literal[1], Kind(parse_version, const=1)] = Field(description="The version of this language: 1.")
+    profile: Annotated[Profile, Word("alibaba", "tencent")] = Field(
+        default="alibaba", description="Whose rules hold where the clouds differ (R101-R111)."
+    )
+    datapath: Annotated[Datapath, EmptyMap] = Field(default_factory=Datapath, description="How packets are forwarded.")
+    quotas: Annotated[Quotas, EmptyMap] = Field(default_factory=Quotas, description="How many of a thing there may be.")
+    accounts: Annotated[Mapping[ResourceId, Account], EmptyMap] = Field(
+        default_factory=dict, description="Who owns resources."
+    )
+    hosts: Annotated[Mapping[ResourceId, Host], EmptyMap] = Field(
+        default_factory=dict, description="The hosts of a network that spans several."
+    )
+    regions: Annotated[Mapping[ResourceId, Region], EmptyMap] = Field(
+        default_factory=dict, description="Where things run."
+    )
+    access_points: Annotated[Mapping[ResourceId, AccessPoint], EmptyMap] = Field(
+        default_factory=dict, description="Where physical connections come in."
+    )
+    vpcs: Annotated[Mapping[ResourceId, Vpc], EmptyMap] = Field(default_factory=dict, description="Private networks.")
+    services: Annotated[Mapping[ResourceId, Service], EmptyMap] = Field(
+        default_factory=dict, description="Cloud services behind 100.64.0.0/10 (R133)."
+    )
+    data_centres: Annotated[Mapping[ResourceId, DataCentre], EmptyMap] = Field(
+        default_factory=dict, description="What the other side of the lines must look like."
+    )
+    physical_connections: Annotated[Mapping[ResourceId, PhysicalConnection], EmptyMap] = Field(
+        default_factory=dict, description="Leased lines."
+    )
+    vbrs: Annotated[Mapping[ResourceId, Vbr], EmptyMap] = Field(
+        default_factory=dict, description="Virtual border routers."
+    )
+    peering_connections: Annotated[Mapping[ResourceId, PeeringConnection], EmptyMap] = Field(
+        default_factory=dict, description="Connections between two VPCs, or a VBR and a VPC."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quotas_of_profile(cls, value: Any) -> Any:
+        # R105: the profile changes a default, so it must be known before the quotas are read.
+        if (
+            isinstance(value, dict)
+            and value.get("profile") == "tencent"
+            and isinstance(value.get("quotas") or {}, dict)
+        ):
+            return value | {"quotas": {"peerings_per_vpc": TENCENT_PEERINGS_PER_VPC} | (value.get("quotas") or {})}
+        return value
+
+    @cached_property
+    def router_interfaces(self) -> Mapping[str, RouterInterface]:
+        """Both ends of every connection by the id of the router interface."""
+        found: dict[str, RouterInterface] = {}
+        for connection_id, connection in self.peering_connections.items():
+            for role, end in connection.ends():
+                other = connection.acceptor if role == "initiator" else connection.initiator
+                peer = other.router_interface if other is not None else None
+                found[end.router_interface] = RouterInterface(
+                    end.router_interface, connection_id, role, end.vpc, end.vbr, end.state, peer
+                )
+        return found

@@ -1,0 +1,169 @@
+"""Next hops: where a route sends its packets, one frozen class per type (R29, R49, R65).
+
+In the file a next hop is a map with one key that names its type, or the bare word physical_connection.
+"""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic_core import CoreSchema
+
+from dataplane.config.base import Model
+from dataplane.config.kinds import ResourceId, Whole
+from dataplane.config.problem import shown
+from dataplane.config.values import refuse
+
+PHYSICAL_CONNECTION = "physical_connection"
+KINDS: Final = ("instance", "router_interface", "load_balance", "active_standby")
+LATER: Final = frozenset(
+    {"vpn_gateway", "secondary_eni", "havip", "nat_gateway", "cen", "load_balancer", "vpc", "eip", "bgp"}
+)
+"""Types of the sources that are not there yet (D24)."""
+DEFAULT_WEIGHT = 100
+
+
+class InstanceHop(Model):
+    """An instance of the same VPC that forwards (R66)."""
+
+    instance: ResourceId
+
+
+class RouterInterfaceHop(Model):
+    """The VPC's or VBR's end of a peering connection: general routing (R49)."""
+
+    router_interface: ResourceId
+
+
+class Member(Model):
+    """A router interface in a load-balancing group."""
+
+    router_interface: ResourceId
+    weight: Annotated[int, Whole("a weight", 1, 255, "R51")] = DEFAULT_WEIGHT
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_id(cls, value: Any) -> Any:
+        return {"router_interface": value} if isinstance(value, str) else value
+
+
+class LoadBalanceHop(Model):
+    """Two to four router interfaces that share the flows evenly (R51)."""
+
+    members: tuple[Member, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, value: Any) -> Any:
+        return {"members": value["load_balance"]} if isinstance(value, dict) and "load_balance" in value else value
+
+
+class ActiveStandbyHop(Model):
+    """Exactly two router interfaces; the standby takes over when the active one fails (R50)."""
+
+    active: ResourceId
+    standby: ResourceId
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, value: Any) -> Any:
+        return value["active_standby"] if isinstance(value, dict) and "active_standby" in value else value
+
+
+class PhysicalConnectionHop(Model):
+    """The line of a VBR (R28)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, value: Any) -> Any:
+        return {} if value == PHYSICAL_CONNECTION else value
+
+
+def _kind_of(value: Any) -> str | None:
+    """The type of a next hop that has passed ``_check_shape``, or that is a value of ours already."""
+    if isinstance(value, dict):
+        return str(next(iter(value)))
+    if value == PHYSICAL_CONNECTION:
+        return PHYSICAL_CONNECTION
+    classes = zip((InstanceHop, RouterInterfaceHop, LoadBalanceHop, ActiveStandbyHop), KINDS, strict=True)
+    return next((kind for cls, kind in classes if isinstance(value, cls)), PHYSICAL_CONNECTION)
+
+
+def _check_shape(value: Any) -> Any:
+    """Refuse what is not a next hop in words of the language, before pydantic tries each type."""
+    if isinstance(value, Model) or value == PHYSICAL_CONNECTION:
+        return value
+    known = "write one of {" + ": ...}, {".join(KINDS) + ": ...}, or physical_connection on a VBR"
+    if not isinstance(value, dict):
+        if isinstance(value, str) and value in LATER:
+            raise _comes_later(value)
+        raise refuse(f"`{shown(value)}` is not a next hop", "R65", known)
+    for key in value:
+        if key in LATER:
+            raise _comes_later(key)
+        if key == PHYSICAL_CONNECTION:
+            raise refuse("physical_connection takes no value", "R29", "write next_hop: physical_connection")
+        if key not in KINDS:
+            raise refuse(f"`{shown(key)}` is not a type of next hop", "R65", known)
+    if len(value) != 1:
+        raise refuse(f"a next hop has one type, here are {len(value)}", "R65", known)
+    return value
+
+
+def _comes_later(kind: str) -> Exception:
+    if kind == "vpc":
+        return refuse(
+            "the next hop of a VBR towards a VPC is its router interface", "R29", "write {router_interface: ...}"
+        )
+    return refuse(f"a next hop of type {kind} comes later", "D24", f"use one of {', '.join(KINDS)}")
+
+
+class _Schema:
+    """The next hop as it is written, for editors: the models hold it unwrapped."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        identifier = {"type": "string", "description": "The id of a router interface."}
+        weight = {"type": "integer", "minimum": 1, "maximum": 255, "default": DEFAULT_WEIGHT}
+        member = _map({"router_interface": identifier, "weight": weight}, "router_interface")
+        members = {"type": "array", "minItems": 2, "maxItems": 4, "items": {"anyOf": [identifier, member]}}
+        pair = _map({"active": identifier, "standby": identifier}, "active", "standby")
+        return {
+            "oneOf": [
+                _map({"instance": {"type": "string", "description": "An instance of this VPC (R66)."}}, "instance"),
+                _map({"router_interface": identifier}, "router_interface"),
+                _map({"load_balance": members}, "load_balance"),
+                _map({"active_standby": pair}, "active_standby"),
+                {"const": PHYSICAL_CONNECTION},
+            ]
+        }
+
+
+def _map(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+NextHop = Annotated[
+    Annotated[InstanceHop, Tag("instance")]
+    | Annotated[RouterInterfaceHop, Tag("router_interface")]
+    | Annotated[LoadBalanceHop, Tag("load_balance")]
+    | Annotated[ActiveStandbyHop, Tag("active_standby")]
+    | Annotated[PhysicalConnectionHop, Tag(PHYSICAL_CONNECTION)],
+    Discriminator(_kind_of),
+    BeforeValidator(_check_shape),
+    Field(description="Where packets to the destination go (R65)."),
+    _Schema(),
+]
+
+
+UNWRAPPED: Final[dict[str | int, type[Model]]] = {"load_balance": Member, "active_standby": ActiveStandbyHop}
+"""What stands under the types whose models do not repeat the type's key."""
+
+
+def router_interfaces_of(next_hop: NextHop) -> tuple[str, ...]:
+    """The router interfaces that a next hop names, in the order of preference or of the file."""
+    if isinstance(next_hop, RouterInterfaceHop):
+        return (next_hop.router_interface,)
+    if isinstance(next_hop, LoadBalanceHop):
+        return tuple(member.router_interface for member in next_hop.members)
+    if isinstance(next_hop, ActiveStandbyHop):
+        return (next_hop.active, next_hop.standby)
+    return ()

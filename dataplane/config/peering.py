@@ -1,0 +1,104 @@
+"""A peering connection: two router interfaces, an initiator and an acceptor (R1-R15)."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from dataplane.config.base import Described, Model
+from dataplane.config.health_check import HealthCheck
+from dataplane.config.kinds import Bandwidth, ResourceId, Text, Whole, Word
+from dataplane.config.problem import shown
+from dataplane.config.values import parse_account_reference, refuse
+
+Role = Literal["initiator", "acceptor"]
+ROLES: tuple[Role, Role] = ("initiator", "acceptor")
+
+
+class Peer(Model):
+    """What one end says of the other (R3, R7)."""
+
+    account: Annotated[str, Text(parse_account_reference)] = Field(
+        description="The other end's account: its id or uid."
+    )
+    router_interface: ResourceId = Field(description="The other end's router interface.")
+
+
+class PeeringEnd(Model):
+    """A router interface and the router that it belongs to."""
+
+    router_interface: ResourceId = Field(description="Its id, unique over the whole configuration.")
+    vpc: ResourceId | None = Field(default=None, description="The VPC whose VRouter it belongs to.")
+    vbr: ResourceId | None = Field(default=None, description="The VBR it belongs to; initiators only (R9).")
+    state: Annotated[Literal["active", "suspended"], Word("active", "suspended")] = Field(
+        default="active", description="suspended at either end: nothing is forwarded (R15)."
+    )
+    peer: Peer | None = Field(default=None, description="Who must be at the other end, for two accounts (R3).")
+
+    @model_validator(mode="after")
+    def _has_one_router(self) -> Self:
+        if (self.vpc is None) == (self.vbr is None):
+            raise refuse("an end belongs to one router, a vpc or a vbr", "R1", "write one of vpc: and vbr:")
+        return self
+
+
+class FlowCap(Model):
+    """The limit of a single flow, as a part of the connection's bandwidth (R117, D4)."""
+
+    divisor: Annotated[int, Whole("a divisor", 1, 64, "D4")] = Field(
+        default=12, description="A flow gets the bandwidth divided by this (R117)."
+    )
+    direction: Annotated[Literal["to_vbr", "both"], Word("to_vbr", "both")] = Field(
+        default="to_vbr", description="to_vbr: only what leaves a VPC is limited (R119)."
+    )
+
+
+def _check_flow_cap(value: Any) -> Any:
+    if value == "off" or isinstance(value, (dict, FlowCap)):
+        return value
+    raise refuse(f"`{shown(value)}` is not a flow cap", "D4", "write off, or {divisor: 12, direction: to_vbr}")
+
+
+OptionalFlowCap = Annotated[
+    Annotated[Literal["off"], Tag("off")] | Annotated[FlowCap, Tag("map")],
+    Discriminator(lambda value: "off" if value == "off" else "map"),
+    BeforeValidator(_check_flow_cap),
+]
+
+
+class PeeringConnection(Described):
+    """Two ends, the rate between them, and how it is watched."""
+
+    initiator: PeeringEnd | None = Field(default=None, description="The end that asks (R2); a VBR is always here (R9).")
+    acceptor: PeeringEnd | None = Field(default=None, description="The end that waits (R2).")
+    bandwidth: Bandwidth | None = Field(
+        default=None, description="In each direction, as the initiator bought it (D5); required across regions."
+    )
+    flow_cap: OptionalFlowCap | None = Field(default=None, description="The limit of a single flow, or off (D4).")
+    health_check: HealthCheck | None = Field(default=None, description="How its leg is probed (R39).")
+
+    def ends(self) -> tuple[tuple[Role, PeeringEnd], ...]:
+        """The ends that the file has, the initiator first."""
+        both = zip(ROLES, (self.initiator, self.acceptor), strict=True)
+        return tuple((role, end) for role, end in both if end is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterInterface:
+    """One end of a peering connection, seen from the routes that use it.
+
+    Args:
+        id: its id.
+        connection: the id of its peering connection.
+        vpc: the VPC that it belongs to, or None.
+        vbr: the VBR that it belongs to, or None.
+        peer: the router interface at the other end; None while that end is missing.
+    """
+
+    id: str
+    connection: str
+    role: Role
+    vpc: str | None
+    vbr: str | None
+    state: Literal["active", "suspended"]
+    peer: str | None
