@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
-from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
 from dataplane.model import names
+from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
 from dataplane.model.kernel import (
     Address,
     KernelObject,

@@ -1,0 +1,101 @@
+"""Performs a plan stage by stage: what depends on a failure is held back, everything else goes on (style, rule 5)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dataplane.model.kernel import KernelObject, Key, provides
+from dataplane.model.observation import Observation
+from dataplane.plan.action import Action, Outcome, Verb
+from dataplane.plan.planner import Plan
+from dataplane.plan.stage import Stage
+
+
+class Driver(Protocol):
+    """What a round needs of the kernel; a fake one can stand in."""
+
+    def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
+        """Our objects, and the foreign ones in the way of the desired ones."""
+        ...
+
+    def perform(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Perform the actions of one stage and report on each, in the same order."""
+        ...
+
+    def residents(self, namespaces: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Which processes (id, command) live in which of the namespaces."""
+        ...
+
+
+Progress = Callable[[int, int, str], None]
+"""Called with actions done, actions in all, and the name of the stage that comes."""
+
+
+@dataclass
+class Execution:
+    """What became of a plan.
+
+    Args:
+        outcomes: of every action that was tried or held back, in order.
+        unmade: keys that could not be made, and those that need them.
+        waiting: the ones among them whose only fault is something outside: a foreign object in the way, a
+            namespace to attach to that is not there. They wait without taking their unit down.
+        failed_units: units with a failure of their own.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    unmade: set[Key] = field(default_factory=set)
+    waiting: set[Key] = field(default_factory=set)
+    failed_units: set[str] = field(default_factory=set)
+
+
+def execute(plan: Plan, driver: Driver, progress: Progress | None = None) -> Execution:
+    """Perform a plan.
+
+    Removals of a unit that has failed are held back: it is going to be rolled back.
+    """
+    execution, total, done = Execution(), len(plan.actions), 0
+    for stage, actions in plan.stages.items():
+        if progress is not None:
+            progress(done, total, stage.name.lower().replace("_", " "))
+        ready = [action for action in actions if not _hold(action, stage, execution)]
+        for outcome in driver.perform(ready) if ready else ():
+            execution.outcomes.append(outcome)
+            if outcome.error is not None:
+                _note_failure(outcome, execution)
+        done += len(actions)
+    if progress is not None:
+        progress(total, total, "done")
+    return execution
+
+
+def _hold(action: Action, stage: Stage, execution: Execution) -> bool:
+    if action.verb is Verb.DELETE:
+        needed = "its unit, which failed" if stage.is_removal and action.units & execution.failed_units else ""
+        if needed:
+            execution.outcomes.append(Outcome(action, f"held back for {needed}"))
+        return bool(needed)
+    missing = [need for need in action.object.needs() if need in execution.unmade]
+    if not missing:
+        return False
+    execution.outcomes.append(Outcome(action, f"held back: it needs {_name(missing[0])}, which is not there"))
+    _mark_unmade(action.object, execution, is_waiting=all(need in execution.waiting for need in missing))
+    return True
+
+
+def _note_failure(outcome: Outcome, execution: Execution) -> None:
+    if outcome.action.verb is Verb.DELETE:
+        return
+    _mark_unmade(outcome.action.object, execution, is_waiting=outcome.is_conflict)
+    if not outcome.is_conflict:
+        execution.failed_units |= outcome.action.units
+
+
+def _mark_unmade(item: KernelObject, execution: Execution, *, is_waiting: bool) -> None:
+    execution.unmade.update(provides(item))
+    if is_waiting:
+        execution.waiting.update(provides(item))
+
+
+def _name(key: Key) -> str:
+    return " ".join(str(part) for part in key if part is not None)

@@ -1,0 +1,73 @@
+"""What a round tells its caller: plans, outcomes and states as values. Printing them is the command line's work."""
+
+from dataclasses import dataclass
+
+from dataplane.model.observation import Foreign
+from dataplane.observe.status import ResourceState
+from dataplane.plan.action import Action, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What an apply would do.
+
+    Args:
+        actions: in the order in which they would be performed.
+        notes: what else is to be said first: removals, what is not built by this version, repaired state.
+        foreign: objects that are not ours and stand in the way.
+    """
+
+    actions: tuple[Action, ...]
+    notes: tuple[str, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an apply did.
+
+    Args:
+        outcomes: of every action, in order; held-back ones included.
+        rolled_back: ids of the units that failed and were taken back.
+        remaining: one line per difference that a verify found afterwards.
+        seconds: how long it took.
+    """
+
+    planned: Planned
+    outcomes: tuple[Outcome, ...] = ()
+    rolled_back: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes with an error."""
+        return tuple(outcome for outcome in self.outcomes if outcome.error is not None)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the host is as the file says."""
+        return not self.failures and not self.rolled_back and not self.remaining
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The last applied file against the live kernel.
+
+    Args:
+        applied_at: UTC, ISO 8601; empty where nothing is applied.
+        notes: such as what is not built by this version.
+    """
+
+    resources: tuple[ResourceState, ...]
+    sha256: str
+    applied_at: str
+    sources: tuple[str, ...]
+    foreign: tuple[Foreign, ...] = ()
+    notes: tuple[str, ...] = ()
+    unhealthy: tuple[ResourceState, ...] = ()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether everything that the file asks for is there and nothing foreign is in its way."""
+        return not self.unhealthy and not self.foreign

@@ -1,0 +1,225 @@
+"""One-shot rounds: observe, compile, plan, apply, verify (design, section 7).
+
+Owns the order of these steps and the state between them. Must never know what a VPC is made of (compile) nor how
+the kernel is spoken to (kernel).
+"""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dataplane.agent import lock
+from dataplane.agent.executor import Driver, Execution, Progress, execute
+from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.rollback import rollback_plan
+from dataplane.agent.store import Applied, State, Store
+from dataplane.compile.adopt import adopted_book, adopted_memory
+from dataplane.compile.compiler import compile_network
+from dataplane.compile.lifecycle import forbidden_changes, remember
+from dataplane.config import InvalidConfig, Loaded, load_sources
+from dataplane.model import names
+from dataplane.model.describe import describe, describe_change
+from dataplane.model.desired import NOTHING, Desired
+from dataplane.model.ids import IdBook
+from dataplane.model.kernel import Namespace, Veth
+from dataplane.model.memory import Memory
+from dataplane.model.observation import Observation
+from dataplane.observe.status import resource_states
+from dataplane.plan.action import Action, Verb
+from dataplane.plan.planner import Plan, make_plan
+
+_MAX_REMAINING_LINES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one round has gathered before it changes anything."""
+
+    state: State
+    desired: Desired
+    observation: Observation
+    plan: Plan
+    residents: tuple[str, ...] = ()
+
+    def planned(self) -> Planned:
+        notices = (self.state.notice,) if self.state.notice else ()
+        notes = (*notices, *_removals(self.desired, self.observation), *self.residents, *self.desired.notes)
+        return Planned(self.plan.actions, notes, self.observation.foreign)
+
+
+class Session:
+    """The network of one host, as one command sees it.
+
+    Args:
+        state_dir: where state between runs is kept (/var/lib/dataplane).
+        run_dir: where the lock is (/run/dataplane).
+        progress: told before each stage of an apply.
+        driver: the kernel's, where none is given.
+    """
+
+    def __init__(
+        self, state_dir: Path, run_dir: Path, progress: Progress | None = None, driver: Driver | None = None
+    ) -> None:
+        self._own_driver = driver
+        self._store = Store(state_dir)
+        self._run_dir = run_dir
+        self._progress = progress
+
+    def plan(self, loaded: Loaded, *, offline: bool = False) -> Planned:
+        """What an apply of a configuration would do now.
+
+        Args:
+            offline: against an empty host, without root.
+
+        Raises:
+            InvalidConfig: the file asks for a forbidden change (R75, R85) or for more addresses than there are.
+        """
+        if offline:
+            desired = compile_network(loaded, IdBook(), {})
+            return _Round(State(), desired, Observation(), make_plan(desired.wanted, {})).planned()
+        return self._prepare(loaded).planned()
+
+    def apply(self, loaded: Loaded) -> Report:
+        """Make the host as the configuration says, and verify that it is.
+
+        Raises:
+            InvalidConfig: as ``plan``.
+            ConflictError: another run is changing this host.
+            HostError: state cannot be written; nothing was changed then.
+        """
+        started = time.monotonic()
+        with lock.held(self._run_dir):
+            return self._apply(loaded, self._prepare(loaded), started)
+
+    def destroy(self) -> Report:
+        """Take away everything of ours: the empty desired state, which needs no file.
+
+        Raises:
+            ConflictError: another run is changing this host.
+        """
+        started = time.monotonic()
+        with lock.held(self._run_dir):
+            return self._apply(None, self._prepare(None), started)
+
+    def status(self) -> Status:
+        """The last applied configuration against the live kernel."""
+        state = self._store.load()
+        if not state.applied.sources:
+            observation = self._driver().observe(())
+            left = tuple(f"{item.mark.removeprefix('dataplane ')}" for item in _namespaces(observation))
+            notes = (f"objects of ours without a file: {', '.join(left)}",) if left else ()
+            return Status((), "", "", (), (), notes)
+        loaded = load_sources(state.applied.sources)
+        desired = compile_network(loaded, state.book, state.memory.addresses())
+        observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
+        resources, unhealthy = resource_states(desired, observation.objects)
+        files = tuple(source.name for source in state.applied.sources)
+        return Status(resources, loaded.sha256, state.applied.at, files, observation.foreign, desired.notes, unhealthy)
+
+    def _driver(self) -> Driver:
+        if self._own_driver is not None:
+            return self._own_driver
+        from dataplane.kernel.driver import KernelDriver  # Late: `plan --offline` does without pyroute2.
+
+        return KernelDriver()
+
+    def _prepare(self, loaded: Loaded | None) -> _Round:
+        """Everything up to the plan; changes nothing."""
+        driver, state = self._driver(), self._store.load()
+        if state.is_new:
+            objects = driver.observe(()).objects.values()
+            state = replace(state, book=adopted_book(objects), memory=adopted_memory(objects))
+        desired = replace(NOTHING, book=state.book)
+        if loaded is not None:
+            desired = compile_network(loaded, state.book, state.memory.addresses())
+            problems = forbidden_changes(loaded, desired, state.memory)
+            if problems:
+                raise InvalidConfig(tuple(problems))
+        observation = driver.observe([wish.object for wish in desired.wanted.values()])
+        plan = make_plan(desired.wanted, observation.objects)
+        return _Round(state, desired, observation, plan, _residents(plan, driver))
+
+    def _apply(self, loaded: Loaded | None, this: _Round, started: float) -> Report:
+        driver = self._driver()
+        if not this.plan.actions:
+            self._keep(loaded, this, Execution(), is_clean=True)
+            return Report(this.planned(), seconds=time.monotonic() - started)
+        # The ids first: an interrupted apply must not give them to others.
+        self._store.save(replace(this.state, book=this.desired.book, is_new=False, notice=""))
+        execution = execute(this.plan, driver, self._progress)
+        rolled_back = tuple(sorted(execution.failed_units))
+        if rolled_back:
+            self._roll_back(this, driver, execution)
+        remaining = () if rolled_back else self._verify(this, driver, execution)
+        is_clean = not remaining and not any(outcome.error for outcome in execution.outcomes)
+        self._keep(loaded, this, execution, is_clean=is_clean)
+        seconds = time.monotonic() - started
+        return Report(this.planned(), tuple(execution.outcomes), rolled_back, remaining, seconds)
+
+    def _roll_back(self, this: _Round, driver: Driver, execution: Execution) -> None:
+        wanted = this.desired.wanted
+        objects = [wish.object for wish in wanted.values()]
+        now = driver.observe([*objects, *this.observation.objects.values()])
+        back = rollback_plan(wanted, this.observation.objects, now.objects, execution.failed_units)
+        undone = execute(back, driver)
+        execution.outcomes += [outcome for outcome in undone.outcomes if outcome.error is not None]
+
+    def _verify(self, this: _Round, driver: Driver, execution: Execution) -> tuple[str, ...]:
+        """Lines for every difference that is left and was not reported as a failure."""
+        wanted = {key: wish for key, wish in this.desired.wanted.items() if key not in execution.unmade}
+        observation = driver.observe([wish.object for wish in this.desired.wanted.values()])
+        reported = {outcome.action.object.key for outcome in execution.outcomes if outcome.error is not None}
+        plan = make_plan(wanted, observation.objects)
+        left = [action for action in plan.actions if action.object.key not in reported]
+        return tuple(_difference(action) for action in left[:_MAX_REMAINING_LINES])
+
+    def _keep(self, loaded: Loaded | None, this: _Round, execution: Execution, *, is_clean: bool) -> None:
+        """Remember what was applied; ids and facts of what is gone are forgotten after a clean verify only."""
+        book, memory = this.desired.book, this.state.memory
+        fresh = remember(loaded, this.desired, execution.failed_units) if loaded is not None else Memory()
+        if is_clean:
+            book, memory = book.keep(this.desired.used), fresh
+        else:
+            memory = Memory({**memory.facts, **fresh.facts})
+        sources = loaded.sources if loaded is not None else ()
+        at = this.state.applied.at
+        if sources != this.state.applied.sources or this.plan.actions:
+            at = datetime.now(UTC).isoformat(timespec="seconds") if sources else ""
+        self._store.save(State(book, memory, Applied(sources, at)))
+
+
+def _namespaces(observation: Observation) -> list[Namespace]:
+    return [item for item in observation.objects.values() if isinstance(item, Namespace)]
+
+
+def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
+    """What goes away, said before anything else (R16)."""
+    marks = {
+        item.mark
+        for key, item in observation.objects.items()
+        if isinstance(item, Namespace | Veth) and key not in desired.wanted
+    }
+    gone = sorted(parsed for mark in marks if (parsed := names.parse_mark(mark)) is not None)
+    resources = ", ".join(f"{kind} {path}" for kind, path in gone)
+    return (f"removes {resources}: no longer in the file",) if gone else ()
+
+
+def _residents(plan: Plan, driver: Driver) -> tuple[str, ...]:
+    """A sentence for every namespace that is to go while processes live in it."""
+    doomed = [
+        action.object.name
+        for action in plan.actions
+        if action.verb is Verb.DELETE and isinstance(action.object, Namespace)
+    ]
+    return tuple(
+        f"processes still live in {name}, which goes on without a name and without links until they end: "
+        + ", ".join(f"{pid} ({command})" for pid, command in processes)
+        for name, processes in driver.residents(doomed).items()
+    )
+
+
+def _difference(action: Action) -> str:
+    if action.verb is Verb.CHANGE and action.before is not None:
+        return f"{describe_change(action.before, action.object)} still differs"
+    return f"{describe(action.object)} is {'still there' if action.verb is Verb.DELETE else 'missing'}"

@@ -1,0 +1,61 @@
+"""An id book and a memory rebuilt from what is there, for an agent that has lost its own.
+
+Ports are recognised by the marks on their links, so that no link is made anew. Tables, legs and groups bear
+no names: they get new numbers above the ones in use, and the new ones are in before the old ones go.
+"""
+
+from collections.abc import Iterable
+
+from dataplane.compile.instance import MAIN_TABLE
+from dataplane.model import names
+from dataplane.model.ids import IdBook, IdKind, IdName
+from dataplane.model.kernel import Address, KernelObject, KernelRoute, Nexthop, NexthopGroup, Veth
+from dataplane.model.memory import Memory
+
+
+def adopted_book(objects: Iterable[KernelObject]) -> IdBook:
+    """The ids that observed objects use."""
+    numbers: dict[IdName, int] = {}
+    floor: dict[IdKind, int] = {"port": 0, "table": 0, "leg": 0, "group": 0}
+    for item in objects:
+        if isinstance(item, Veth):
+            numbers |= _ports(item)
+            for end in item.ends:
+                floor["port"] = max(floor["port"], names.parse_port_ifindex(end.ifindex) or 0)
+        elif isinstance(item, KernelRoute) and item.table != MAIN_TABLE:
+            floor["table"] = max(floor["table"], item.table - names.TABLE_BASE)
+        elif isinstance(item, Nexthop):
+            floor["leg"] = max(floor["leg"], item.id)
+        elif isinstance(item, NexthopGroup):
+            floor["group"] = max(floor["group"], item.id - names.GROUP_BASE)
+    return IdBook(numbers, floor)
+
+
+def _ports(veth: Veth) -> dict[IdName, int]:
+    parsed = names.parse_mark(veth.mark)
+    if parsed is None:
+        return {}
+    kind, path = parsed
+    labels = ("/initiator", "/acceptor") if kind == "peering_connection" else ("", "/inside")
+    found: dict[IdName, int] = {}
+    for end, label in zip((veth.a, veth.b), labels, strict=True):
+        port = names.parse_port_ifindex(end.ifindex) if end is not None else None
+        if port is not None:
+            found["port", f"{kind}/{path}{label}"] = port
+    return found
+
+
+def adopted_memory(objects: Iterable[KernelObject]) -> Memory:
+    """The addresses that instances have now; CIDRs cannot be read back."""
+    objects = tuple(objects)
+    inside = {
+        (item.b.namespace, item.b.ifname): parsed[1]
+        for item in objects
+        if isinstance(item, Veth) and item.b is not None
+        if (parsed := names.parse_mark(item.mark)) is not None and parsed[0] == "instance"
+    }
+    facts: dict[tuple[str, str, str], str] = {}
+    for item in objects:
+        if isinstance(item, Address) and (item.namespace, item.ifname) in inside:
+            facts["instance", inside[item.namespace, item.ifname], "ip"] = str(item.address.ip)
+    return Memory(facts)

@@ -1,0 +1,94 @@
+"""What the passes share: the configuration, the numbering, and the desired objects gathered so far.
+
+A pass reads the configuration and *adds*; it never looks at what another pass added, so that the
+order of passes decides nothing but the order of a printed plan.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from dataplane.config import Loaded
+from dataplane.config.network import Network
+from dataplane.config.vswitch import gateway_of
+from dataplane.errors import BugError
+from dataplane.model import names
+from dataplane.model.desired import Declared, Wanted
+from dataplane.model.ids import Numbering
+from dataplane.model.kernel import KernelObject, Key
+from dataplane.model.resource import Origin, Resource
+
+DEFAULT_MTU_BYTES = 1500
+
+
+@dataclass
+class Compilation:
+    """One run of the compiler.
+
+    Args:
+        loaded: the checked configuration with the positions of its parts.
+        numbering: ids, remembered or new.
+        addresses: instance id -> its address.
+    """
+
+    loaded: Loaded
+    numbering: Numbering
+    addresses: Mapping[str, IPv4Address]
+    wanted: dict[Key, Wanted] = field(default_factory=dict)
+    declared: list[Declared] = field(default_factory=list)
+
+    @property
+    def network(self) -> Network:
+        return self.loaded.network
+
+    def add(self, item: KernelObject, owner: Resource, origin: Origin, *units: str) -> None:
+        """Ask for an object; asking twice for different objects of one key is our bug."""
+        previous = self.wanted.get(item.key)
+        if previous is not None and previous.object != item:
+            raise BugError(f"{owner} asks for {item} and {previous.owner} for {previous.object}: please report this")
+        self.wanted[item.key] = Wanted(item, owner, origin, frozenset(units))
+
+    def declare(self, declared: Declared) -> None:
+        """Note a resource and the state it has once its objects are there."""
+        self.declared.append(declared)
+
+    def instance_port(self, instance_id: str) -> int:
+        """The port id of the router's end of an instance's veth."""
+        return self.numbering.number("port", f"instance/{instance_id}")
+
+    def instance_ifname(self, instance_id: str) -> str:
+        """The router's interface to an instance."""
+        return names.port_ifname("i", self.instance_port(instance_id))
+
+    def router_interface_port(self, router_interface: str) -> int:
+        """The port id of a router interface; named by its connection, as the mark on its link is."""
+        end = self.network.router_interfaces[router_interface]
+        return self.numbering.number("port", f"peering_connection/{end.connection}/{end.role}")
+
+    def router_interface_ifname(self, router_interface: str) -> str:
+        """The interface of a router interface in its router's namespace."""
+        return names.port_ifname("r", self.router_interface_port(router_interface))
+
+    def leg(self, router_interface: str) -> int:
+        """The next-hop id of a router interface in its router's namespace."""
+        return self.numbering.number("leg", router_interface)
+
+    def mtu(self, vpc_id: str) -> int:
+        """The MTU of a VPC's links, in bytes."""
+        return self.network.vpcs[vpc_id].mtu or DEFAULT_MTU_BYTES
+
+    def instance_namespace(self, vpc_id: str, instance_id: str) -> str:
+        """Where an instance's interface lives: a namespace of ours, or the one that it is attached from."""
+        attach = self.network.vpcs[vpc_id].instances[instance_id].attach
+        if attach is None:
+            return names.instance_namespace(instance_id)
+        return attach.namespace if attach.namespace is not None else names.pid_reference(attach.pid or 0)
+
+    def gateway(self, vpc_id: str, vswitch_id: str) -> IPv4Address:
+        """The gateway of a vSwitch: its third-last address (R79)."""
+        return gateway_of(self.network.vpcs[vpc_id].vswitches[vswitch_id].cidr)
+
+    def first_gateway(self, vpc_id: str) -> IPv4Address | None:
+        """The address that a router's ICMP errors to the far side of a connection come from."""
+        vswitches = self.network.vpcs[vpc_id].vswitches
+        return min((gateway_of(vswitch.cidr) for vswitch in vswitches.values()), default=None)

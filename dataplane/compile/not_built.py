@@ -1,0 +1,27 @@
+"""What the language can say and this version does not build: one sentence each, said by plan and apply."""
+
+from dataplane.config.network import Network
+
+
+def notes(network: Network) -> tuple[str, ...]:
+    """The sentences that apply to a network."""
+    connections = network.peering_connections.values()
+    found = {
+        "vbrs and physical_connections are checked but not built yet: routes to them are blackholes": bool(
+            network.vbrs or network.physical_connections
+        ),
+        "services are checked but not built yet; 100.64.0.0/10 is unreachable (R133)": bool(network.services),
+        "hosts are checked but every zone is built on this host: networks that span hosts come later": bool(
+            network.hosts
+        ),
+        "bandwidth and flow_cap of connections are checked but not enforced yet (R21, R117)": any(
+            connection.bandwidth is not None for connection in connections
+        ),
+        "health checks are checked but not sent yet: every leg counts as up (R39)": any(
+            connection.health_check is not None for connection in connections
+        ),
+        f"datapath.hook {network.datapath.hook}: the forwarder comes later; the kernel forwards": (
+            network.datapath.hook in ("tc", "xdp")
+        ),
+    }
+    return tuple(sentence for sentence, is_asked_for in found.items() if is_asked_for)

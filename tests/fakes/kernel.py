@@ -1,0 +1,199 @@
+"""An in-memory kernel that executes actions with the kernel's own manners, and fails where it is told to.
+
+It refuses what the real one refuses (a route through a missing next hop, a second object of one key, a
+blackhole among several group members) and takes along what the real one takes along (objects on a deleted
+link, routes whose preferred source is deleted, secondaries of a deleted primary).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dataplane.model.kernel import (
+    Address,
+    KernelObject,
+    KernelRoute,
+    Key,
+    Namespace,
+    Nexthop,
+    NexthopGroup,
+    Rule,
+    Sysctl,
+    Veth,
+    provides,
+)
+from dataplane.model.observation import Foreign, Observation
+from dataplane.plan.action import Action, Outcome, Verb
+
+Fault = Callable[[int, Action], str | None]
+"""Called with the number of the operation and its action; a text makes it fail."""
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class FakeKernel:
+    """A host.
+
+    Args:
+        foreign: keys that somebody else's objects occupy.
+        namespaces: namespaces that exist without us, to attach to.
+    """
+
+    objects: dict[Key, KernelObject] = field(default_factory=dict)
+    foreign: dict[Key, str] = field(default_factory=dict)
+    namespaces: set[str] = field(default_factory=lambda: {""})
+    fault: Fault | None = None
+    operations: int = 0
+    _provided: set[Key] | None = None
+
+    def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
+        seen = {key: item for key, item in self.objects.items() if not isinstance(item, Sysctl)}
+        wished = list(desired)
+        for item in wished:
+            if isinstance(item, Sysctl) and self._is_there(item.needs()):
+                seen[item.key] = self.objects.get(item.key, Sysctl(item.namespace, item.name, "default"))
+        keys = {item.key for item in wished}
+        foreign = tuple(Foreign(key, text) for key, text in self.foreign.items() if key in keys)
+        return Observation(seen, foreign)
+
+    def perform(self, actions: Sequence[Action]) -> list[Outcome]:
+        return [self._perform(action) for action in actions]
+
+    def residents(self, namespaces: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
+        return {}
+
+    def _perform(self, action: Action) -> Outcome:
+        self.operations += 1
+        error = self.fault(self.operations, action) if self.fault is not None else None
+        if error is not None:
+            return Outcome(action, error)
+        if action.object.key in self.foreign:
+            return Outcome(action, self.foreign[action.object.key], is_conflict=True)
+        if action.verb is Verb.DELETE:
+            self._delete(action.object)
+            return Outcome(action)
+        return Outcome(action, self._put(action))
+
+    def _put(self, action: Action) -> str | None:
+        item = action.object
+        error = self._existence(action)
+        if error is None:
+            error = self._refusal(item)
+        if error is None:
+            self._store(action)
+        return error
+
+    def _existence(self, action: Action) -> str | None:
+        item = action.object
+        if action.verb is Verb.CREATE and item.key in self.objects and not isinstance(item, Sysctl):
+            return f"EEXIST {item.key}"
+        if action.verb is Verb.CHANGE and item.key not in self.objects and not isinstance(item, Sysctl):
+            return f"ENOENT {item.key}"
+        if not isinstance(item, Rule) and not self._is_there(item.needs()):
+            return f"ENODEV {item}"
+        return None
+
+    def _store(self, action: Action) -> None:
+        item = action.object
+        self.objects[item.key] = item
+        if self._provided is not None and action.verb is Verb.CREATE:
+            self._provided.update(provides(item))
+        else:
+            self._provided = None
+        if isinstance(item, Namespace) and item.mark.startswith("dataplane vpc/"):
+            for rule in (Rule(item.name, 32766, 254), Rule(item.name, 32767, 253)):
+                self.objects[rule.key] = rule
+
+    def _refusal(self, item: KernelObject) -> str | None:
+        if isinstance(item, NexthopGroup) and len(item.members) > 1:
+            blackholes = [member for member, _ in item.members if self._is_blackhole(item.namespace, member)]
+            if blackholes:
+                return "EINVAL Blackhole nexthop can not be used in a group with more than 1 path"
+        if isinstance(item, Nexthop) and item.ifname is None and self._groups_of(item):
+            return "EINVAL Blackhole nexthop can not be a member of a group with more than one path"
+        if isinstance(item, KernelRoute) and item.source is not None:
+            local = {other.address.ip for other in self._of(Address) if other.namespace == item.namespace}
+            if item.source not in local:
+                return "EINVAL Invalid prefsrc address"
+        if isinstance(item, Veth):
+            return self._taken(item)
+        return None
+
+    def _taken(self, veth: Veth) -> str | None:
+        for other in self._of(Veth):
+            if other.key == veth.key:
+                continue
+            for end in veth.ends:
+                for its in other.ends:
+                    if (end.namespace, end.ifname) == (its.namespace, its.ifname) or end.ifindex == its.ifindex:
+                        return f"EEXIST {end}"
+        return None
+
+    def _groups_of(self, nexthop: Nexthop) -> list[NexthopGroup]:
+        return [
+            group
+            for group in self._of(NexthopGroup)
+            if group.namespace == nexthop.namespace
+            and len(group.members) > 1
+            and nexthop.id in [member for member, _ in group.members]
+        ]
+
+    def _is_blackhole(self, namespace: str, nexthop: int) -> bool:
+        found = self.objects.get(("nexthop", namespace, nexthop))
+        return isinstance(found, Nexthop) and found.ifname is None
+
+    def _of(self, kind: type) -> list:
+        return [item for item in self.objects.values() if isinstance(item, kind)]
+
+    def _is_there(self, needs: Iterable[Key]) -> bool:
+        if self._provided is None:
+            self._provided = {key for item in self.objects.values() for key in provides(item)}
+        for need in needs:
+            if need[0] == "namespace" and need[1] in self.namespaces:
+                continue
+            if need[0] == "link" and need[2] in (None, "lo"):
+                continue
+            if need not in self._provided:
+                return False
+        return True
+
+    def _delete(self, item: KernelObject) -> None:
+        self._provided = None
+        present = self.objects.pop(item.key, None)
+        if present is None:
+            return
+        if isinstance(present, Address):
+            self._address_gone(present)
+        self._take_along(set(provides(present)))
+        if isinstance(present, Namespace):
+            for veth in self._of(Veth):
+                if any(end.namespace == present.name for end in veth.ends):
+                    self._delete(veth)
+
+    def _address_gone(self, address: Address) -> None:
+        for other in self._of(Address):
+            same_place = (other.namespace, other.ifname) == (address.namespace, address.ifname)
+            if same_place and other.address.network == address.address.network:
+                self.objects.pop(other.key)
+        for route in self._of(KernelRoute):
+            if route.namespace == address.namespace and route.source == address.address.ip:
+                self.objects.pop(route.key)
+
+    def _take_along(self, gone: set[Key]) -> None:
+        self._provided = None
+        while True:
+            lost = [item for item in self.objects.values() if self._hangs_on(item, gone)]
+            if not lost:
+                return
+            for item in lost:
+                del self.objects[item.key]
+                gone.update(provides(item))
+
+    @staticmethod
+    def _hangs_on(item: KernelObject, gone: set[Key]) -> bool:
+        if isinstance(item, Veth):
+            return False
+        needs = item.needs()[:1] if isinstance(item, Rule) else item.needs()
+        return any(need in gone for need in needs)

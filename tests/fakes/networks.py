@@ -1,0 +1,86 @@
+"""Configurations for unit tests, built from text as a user writes it."""
+
+from functools import cache
+from ipaddress import IPv4Address
+
+from dataplane.compile.compiler import compile_network
+from dataplane.config import Loaded, Source, load_sources
+from dataplane.model.desired import Desired
+from dataplane.model.ids import IdBook
+
+
+@cache
+def network(text: str) -> Loaded:
+    """Load one file's text."""
+    return load_sources([Source("network.yaml", text)])
+
+
+def desired(text: str, book: IdBook | None = None, remembered: dict[str, IPv4Address] | None = None) -> Desired:
+    """Compile one file's text for an empty host."""
+    return compile_network(network(text), book or IdBook(), remembered or {})
+
+
+def many(vpcs: int, instances: int) -> str:
+    """A network of ``instances`` instances spread over ``vpcs`` VPCs, all peered with the first."""
+    lines = [
+        "version: 1",
+        "accounts: {corp: {uid: '1'}}",
+        "regions: {r1: {zones: {a: {}}}}",
+        "quotas: {peerings_per_vpc: 1000, peerings_per_account: 1000}",
+        "vpcs:",
+    ]
+    for v in range(vpcs):
+        lines += [f"  v{v}:", "    account: corp", "    region: r1", f"    cidr: 10.{v}.0.0/16", "    vswitches:"]
+        lines += [f"      s{v}: {{zone: a, cidr: 10.{v}.0.0/20}}", "    instances:"]
+        lines += [f"      i{v}-{n}: {{vswitch: s{v}}}" for n in range(instances // vpcs)]
+        peers = range(1, vpcs) if v == 0 else [0]
+        routes = [f"{{destination: 10.{p}.0.0/16, next_hop: {{router_interface: ri-{v}-{p}}}}}" for p in peers]
+        lines.append(f"    route_tables: {{system: {{routes: [{', '.join(routes)}]}}}}")
+    lines.append("peering_connections:")
+    for v in range(1, vpcs):
+        ends = (
+            f"initiator: {{router_interface: ri-0-{v}, vpc: v0}}, acceptor: {{router_interface: ri-{v}-0, vpc: v{v}}}"
+        )
+        lines.append(f"  p{v}: {{{ends}}}")
+    return "\n".join(lines) + "\n"
+
+
+PEERED = """
+version: 1
+accounts: {corp: {uid: "12345678"}}
+regions: {r1: {zones: {a: {}}}}
+vpcs:
+  vpc-1:
+    account: corp
+    region: r1
+    cidr: 172.16.0.0/12
+    vswitches: {vsw-1: {zone: a, cidr: 172.16.1.0/24}}
+    instances: {ecs-1: {vswitch: vsw-1, ip: 172.16.1.10}}
+    route_tables: {system: {routes: [{destination: 192.168.0.0/16, next_hop: {router_interface: ri-1}}]}}
+  vpc-2:
+    account: corp
+    region: r1
+    cidr: 192.168.0.0/16
+    vswitches: {vsw-2: {zone: a, cidr: 192.168.1.0/24}}
+    instances: {ecs-2: {vswitch: vsw-2, ip: 192.168.1.10}}
+    route_tables:
+      system:
+        routes:
+          - {destination: 172.16.0.0/12, next_hop: {router_interface: ri-2}}
+          - {destination: 10.0.0.0/8, next_hop: {router_interface: ri-3}}
+  vpc-3:
+    account: corp
+    region: r1
+    cidr: 10.0.0.0/8
+    vswitches: {vsw-3: {zone: a, cidr: 10.0.1.0/24}}
+    instances: {ecs-3: {vswitch: vsw-3, ip: 10.0.1.10}}
+    route_tables:
+      system:
+        routes:
+          - {destination: 192.168.0.0/16, next_hop: {router_interface: ri-4}}
+          - {destination: 172.16.0.0/12, next_hop: {router_interface: ri-4}}
+peering_connections:
+  pcx-1: {initiator: {router_interface: ri-1, vpc: vpc-1}, acceptor: {router_interface: ri-2, vpc: vpc-2}}
+  pcx-2: {initiator: {router_interface: ri-3, vpc: vpc-2}, acceptor: {router_interface: ri-4, vpc: vpc-3}}
+"""
+"""R67 with a third VPC: vpc-1 and vpc-3 both peer with vpc-2 and not with each other (R101)."""

@@ -1,0 +1,213 @@
+"""What hands break, what a death leaves half done, what is not ours: mended, finished, left alone by the next apply."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dataplane.kernel import netns
+from tests.fakes.networks import PEERED, many
+from tests.netns.network import AppliedNetwork, our_namespaces
+from tests.netns.objects import inside, process_in_namespace, run
+
+ROOT = Path(__file__).resolve().parents[2]
+DAMAGE = {
+    "route": ["ip -n dp-vpc-vpc-1 route del 192.168.0.0/16 table 1001"],
+    "rule": ["ip -n dp-vpc-vpc-1 rule del pref 200"],
+    "default rules back": ["ip -n dp-vpc-vpc-1 rule add pref 32766 lookup main"],
+    "next hop": ["ip -n dp-vpc-vpc-1 nexthop flush"],
+    "neighbour": ["ip -n dp-vpc-vpc-1 neigh flush nud permanent"],
+    "gateway": ["ip -n dp-vpc-vpc-1 addr del 172.16.1.253/32 dev lo"],
+    "address": ["ip -n dp-i-ecs-1 addr flush dev eth0"],
+    "instance link down": ["ip -n dp-i-ecs-1 link set dev eth0 down"],
+    "transit link down": ["ip -n dp-vpc-vpc-1 link set dev {transit} down"],
+    "link deleted": ["ip -n dp-vpc-vpc-1 link del dev {transit}"],
+    "link renamed": ["ip -n dp-i-ecs-1 link set dev eth0 down", "ip -n dp-i-ecs-1 link set dev eth0 name other"],
+    "link moved": ["ip netns add elsewhere", "ip -n dp-i-ecs-1 link set dev eth0 netns elsewhere"],
+    "MTU": ["ip -n dp-i-ecs-1 link set dev eth0 mtu 1280"],
+    "MAC": ["ip -n dp-i-ecs-1 link set dev eth0 address 02:00:00:00:00:99"],
+    "instance namespace": ["ip netns del dp-i-ecs-1"],
+    "router namespace": ["ip netns del dp-vpc-vpc-1"],
+    "ip_forward": ["ip netns exec dp-vpc-vpc-1 sysctl -q net.ipv4.ip_forward=0"],
+    "rp_filter": ["ip netns exec dp-vpc-vpc-1 sysctl -q net.ipv4.conf.all.rp_filter=2"],
+    "default route": ["ip -n dp-i-ecs-1 route del default"],
+}
+
+
+def transit_ifname() -> str:
+    listed = run("ip", "-n", "dp-vpc-vpc-1", "-o", "link").split()
+    return next(word.split("@")[0] for word in listed if word.startswith("dpr"))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_by_hand_is_seen_and_repaired(network: AppliedNetwork, damage: str) -> None:
+    """Reliability B19, as far as it needs no daemon: `status` says it, one apply mends it, and traffic is back."""
+    network.must_apply(PEERED)
+    transit = transit_ifname()
+    for command in DAMAGE[damage]:
+        run(*command.format(transit=transit).split())
+    try:
+        assert not network.session().status().is_healthy
+        report = network.must_apply(PEERED)
+        assert report.planned.actions
+        assert network.session().status().is_healthy
+        assert network.ping("ecs-1", "192.168.1.10")
+    finally:
+        subprocess.run(["ip", "netns", "del", "elsewhere"], check=False, capture_output=True)
+
+
+def test_r85_an_instance_stops_takes_another_address_and_starts(network: AppliedNetwork) -> None:
+    network.must_apply(PEERED)
+    stopped = PEERED.replace("ip: 172.16.1.10}", "ip: 172.16.1.10, state: stopped}")
+    network.must_apply(stopped)
+    assert not network.ping("ecs-2", "172.16.1.10")
+    network.must_apply(stopped.replace("ip: 172.16.1.10", "ip: 172.16.1.20"))
+    network.must_apply(PEERED.replace("ip: 172.16.1.10", "ip: 172.16.1.20"))
+    assert network.ping("ecs-2", "172.16.1.20")
+    assert network.ping("ecs-1", "192.168.1.10")
+
+
+def test_an_edit_changes_only_what_differs(network: AppliedNetwork) -> None:
+    """A stream through vpc-1 and vpc-2 loses nothing while vpc-3 goes and comes (reliability D42)."""
+    network.must_apply(PEERED)
+    two = PEERED[: PEERED.index("  vpc-3:")] + PEERED[PEERED.index("peering_connections:") : PEERED.index("  pcx-2")]
+    two = two.replace("          - {destination: 10.0.0.0/8, next_hop: {router_interface: ri-3}}\n", "")
+    with netns.entered("dp-i-ecs-1"):
+        stream = subprocess.Popen(
+            ["ping", "-q", "-i", "0.002", "-c", "500", "192.168.1.10"], stdout=subprocess.PIPE, text=True
+        )
+    report = network.must_apply(two)
+    network.must_apply(PEERED)
+    output, _ = stream.communicate(timeout=30)
+    assert "500 packets transmitted, 500 received, 0% packet loss" in output
+    assert not [a for a in report.planned.actions if "vpc-1" in str(a.object)]
+
+
+@pytest.mark.parametrize("how", ["name", "pid"])
+def test_attach_plugs_in_what_others_made_and_leaves_it_standing(network: AppliedNetwork, how: str) -> None:
+    run("ip", "netns", "add", "web")
+    try:
+        run("ip", "-n", "web", "link", "set", "dev", "lo", "up")
+        with netns.entered("web"):
+            process = subprocess.Popen(["sleep", "60"])
+        target = "namespace: web" if how == "name" else f"pid: {process.pid}"
+        text = PEERED.replace("ip: 172.16.1.10}", f"ip: 172.16.1.10, attach: {{{target}}}}}")
+        network.must_apply(text)
+        assert inside("web", "ping", "-c1", "-W1", "192.168.1.10").returncode == 0
+        assert inside("dp-i-ecs-2", "ping", "-c1", "-W1", "172.16.1.10").returncode == 0
+        assert network.session().destroy().is_done
+        assert "eth0" not in inside("web", "ip", "-o", "link").stdout
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+        run("ip", "netns", "del", "web")
+
+
+def test_an_absent_namespace_holds_up_its_own_instance_only(network: AppliedNetwork) -> None:
+    text = PEERED.replace(
+        "ip: 172.16.1.10}",
+        "ip: 172.16.1.10, attach: {namespace: not-there}}, ecs-8: {vswitch: vsw-1, ip: 172.16.1.8}",
+    )
+    report = network.apply(text)
+    assert not report.is_done and report.rolled_back == ()
+    assert any("not-there" in str(outcome.error) for outcome in report.failures)
+    assert network.ping("ecs-8", "192.168.1.10")
+    run("ip", "netns", "add", "not-there")
+    try:
+        network.must_apply(text)
+        assert inside("not-there", "ping", "-c1", "-W1", "192.168.1.10").returncode == 0
+        network.session().destroy()
+    finally:
+        run("ip", "netns", "del", "not-there")
+
+
+def test_foreign_objects_survive_everything(network: AppliedNetwork) -> None:
+    """P5, reliability B21: a namespace with our name, a route and an address in ours, a link in the way."""
+    run("ip", "netns", "add", "dp-vpc-vpc-3")
+    run("ip", "-n", "dp-vpc-vpc-3", "link", "set", "dev", "lo", "up")
+    try:
+        report = network.apply(PEERED)
+        assert any("dp-vpc-vpc-3" in str(outcome.error) for outcome in report.failures)
+        assert network.ping("ecs-1", "192.168.1.10"), "the other VPCs are applied"
+        run("ip", "-n", "dp-vpc-vpc-1", "route", "add", "203.0.113.0/24", "dev", "lo", "table", "77")
+        run("ip", "-n", "dp-i-ecs-1", "addr", "add", "203.0.113.5/24", "dev", "lo")
+        network.apply(PEERED)
+        assert "203.0.113.0/24" in run("ip", "-n", "dp-vpc-vpc-1", "route", "show", "table", "77")
+        assert "203.0.113.5" in run("ip", "-n", "dp-i-ecs-1", "addr")
+        network.session().destroy()
+        assert our_namespaces() == ["dp-vpc-vpc-3"]
+        assert "alias" not in run("ip", "-n", "dp-vpc-vpc-3", "-d", "link")
+    finally:
+        run("ip", "netns", "del", "dp-vpc-vpc-3")
+
+
+def test_destroy_names_processes_that_still_live_inside(network: AppliedNetwork) -> None:
+    """kernel.md, section 5: such a namespace lives on without its name, and without any link."""
+    network.must_apply(PEERED)
+    with netns.entered("dp-i-ecs-1"):
+        process = subprocess.Popen(["sleep", "60"])
+    try:
+        report = network.session().destroy()
+        assert report.is_done
+        assert any(str(process.pid) in note and "dp-i-ecs-1" in note for note in report.planned.notes)
+        deadline = time.monotonic() + 5
+        while "eth0" in _links_of(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "eth0" not in _links_of(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _links_of(pid: int) -> str:
+    return inside(f"pid:{pid}", "ip", "-o", "link").stdout
+
+
+def test_a_killed_apply_is_finished_by_the_next(network: AppliedNetwork) -> None:
+    """Reliability A2, C31: SIGKILL at random moments of growing and shrinking; the result is the clean one."""
+    seed = int(os.environ.get("DATAPLANE_SEED", "20261120"))
+    chance = random.Random(seed)
+    big, small = many(3, 24), many(2, 4)
+    files = {}
+    for name, text in (("big", big), ("small", small)):
+        files[name] = network.folder / f"{name}.yaml"
+        files[name].write_text(text)
+    killed = 0
+    for number in range(12):
+        name = ("big", "small")[number % 2]
+        command = [sys.executable, "-m", "dataplane", "--state-dir", str(network.folder / "state")]
+        command += ["--run-dir", str(network.folder / "run"), "apply", str(files[name])]
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        ) as apply:
+            time.sleep(chance.uniform(0.25, 0.75))
+            apply.send_signal(signal.SIGKILL)
+            killed += apply.wait() == -signal.SIGKILL
+        report = network.must_apply(files[name].read_text())
+        assert report.is_done, f"seed {seed}, round {number}"
+    assert killed >= 3, f"seed {seed}: the kill came too late each time, so this showed nothing"
+
+
+def test_descriptors_and_namespaces_do_not_leak(network: AppliedNetwork) -> None:
+    """Reliability B25, in small: cycles of apply and destroy leave the process as it was."""
+    network.must_apply(PEERED)
+    network.session().destroy()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(10):
+        assert network.apply(PEERED).is_done
+        assert network.session().destroy().is_done
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_pid_reference_of_a_dead_process_is_one_sentence(network: AppliedNetwork) -> None:
+    with process_in_namespace() as pid:
+        pass
+    report = network.apply(PEERED.replace("ip: 172.16.1.10}", f"ip: 172.16.1.10, attach: {{pid: {pid}}}}}"))
+    assert any(f"process {pid} does not run" in str(outcome.error) for outcome in report.failures)
+    assert report.rolled_back == ()
