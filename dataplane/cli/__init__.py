@@ -1,0 +1,1 @@
+"""The command line: one module per command. It asks the layers below and prints; it decides nothing about networks."""

@@ -1,0 +1,153 @@
+"""``dataplane plan``: the actions that apply would take, with the line that asks for each; also how plans are shown."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dataplane.cli.context import files_argument, load, need_root, open_session
+from dataplane.cli.output import Section, emit, note, output_option, warn
+from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
+from dataplane.model.kernel import Sysctl
+from dataplane.model.resource import NOWHERE
+from dataplane.plan.action import Action, Verb
+
+if TYPE_CHECKING:
+    from dataplane.agent.report import Planned
+
+DIFFERS = 3
+"""The exit code for differences, and for what is unhealthy."""
+
+_MOST_SYSCTLS = 3
+_SIGN = {Verb.CREATE: "+", Verb.CHANGE: "~", Verb.DELETE: "-"}
+_COLOUR = {Verb.CREATE: "green", Verb.CHANGE: "yellow", Verb.DELETE: "red"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dataplane plan network.yaml
+  dataplane plan --offline network.yaml      against an empty host; needs no root
+  dataplane plan --detailed-exitcode || echo "not as the files say"
+"""
+)
+@files_argument
+@click.option("--offline", is_flag=True, help="Compare with an empty host instead of this one. Needs no root.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 where something would change.")
+@output_option
+@click.pass_context
+def plan(ctx: click.Context, files: tuple[Path, ...], offline: bool, detailed_exitcode: bool, output: str) -> None:
+    """Show what apply would change on this host, and which line of which file asks for it.
+
+    FILE is a YAML file or a folder of them; without one it is /etc/dataplane.
+    """
+    if not offline:
+        need_root("dataplane plan", "looks into the kernel's namespaces")
+    loaded = load(files)
+    for warning in loaded.warnings:
+        note(str(warning))
+    planned = open_session().plan(loaded, offline=offline)
+    say_beside(planned)
+    emit(plan_document(planned), output, lambda: plan_sections(planned))
+    if detailed_exitcode and planned.actions:
+        ctx.exit(DIFFERS)
+
+
+def plan_document(planned: "Planned") -> dict[str, object]:
+    """A plan as the document of ``-o json``."""
+    return {
+        "summary": _counts(planned.actions),
+        "actions": [action_document(action) for action in planned.actions],
+        "notes": list(planned.notes),
+        "foreign": [foreign.text for foreign in planned.foreign],
+    }
+
+
+def plan_summary(planned: "Planned") -> str:
+    """The first line: ``plan: 12 to create, 1 to change, 0 to delete``."""
+    if not planned.actions:
+        return "plan: nothing to do, this host is as the files say"
+    counts = _counts(planned.actions)
+    return "plan: " + ", ".join(f"{number:,} to {verb}" for verb, number in counts.items())
+
+
+def say_beside(planned: "Planned") -> None:
+    """The notes of a plan and the foreign objects in its way, on stderr."""
+    for text in planned.notes:
+        note(f"note: {text}")
+    for foreign in planned.foreign:
+        warn(foreign.text)
+
+
+def plan_sections(planned: "Planned") -> Iterable[Section]:
+    """A plan for people: the summary, then the actions under the verb and the resource that asks for them."""
+    yield plan_summary(planned)
+    for verb in Verb:
+        yield from _verb_lines(verb, [action for action in planned.actions if action.verb is verb])
+
+
+def action_text(action: Action) -> str:
+    """What one action does, in the words of the kernel."""
+    if action.verb is Verb.CHANGE and action.before is not None:
+        return describe_change(action.before, action.object)
+    return describe(action.object)
+
+
+def action_document(action: Action) -> dict[str, object]:
+    """One action of a plan in ``-o json``."""
+    known = action.origin != NOWHERE
+    return {
+        "verb": action.verb.value,
+        "kind": kind_of(action.object),
+        "namespace": namespace_of(action.object),
+        "object": describe(action.object),
+        "before": describe(action.before) if action.before else None,
+        "resource": {"kind": action.owner.kind, "id": action.owner.id} if action.owner else None,
+        "file": action.origin.file if known else None,
+        "line": action.origin.line if known else None,
+        "column": action.origin.column if known else None,
+    }
+
+
+def _verb_lines(verb: Verb, actions: list[Action]) -> Iterator[str]:
+    if not actions:
+        return
+    head = click.style(f"{_SIGN[verb]} {verb.value}", fg=_COLOUR[verb])
+    for asker, group in _by(actions, _asker).items():
+        yield ""
+        yield f"{head}  {asker}"
+        yield from (f"    {line}" for line in _lines(verb, group))
+
+
+def _lines(verb: Verb, actions: list[Action]) -> Iterator[str]:
+    """A line per action; the many sysctls of a new namespace or link, always the same, are one line."""
+    sysctls = [action for action in actions if isinstance(action.object, Sysctl)]
+    if verb is not Verb.CREATE or len(sysctls) <= _MOST_SYSCTLS:
+        yield from (action_text(action) for action in actions)
+        return
+    for action in actions:
+        if action is sysctls[0]:
+            yield f"{action_text(action)}, and {len(sysctls) - 1:,} more sysctls (-o json has them all)"
+        elif not isinstance(action.object, Sysctl):
+            yield action_text(action)
+
+
+def _asker(action: Action) -> str:
+    """Who asks, and where: what is deleted has often nobody left who asks for it."""
+    owner = (
+        str(action.owner) if action.owner else ("no longer asked for" if action.verb is Verb.DELETE else "this host")
+    )
+    return owner if action.origin == NOWHERE else f"{owner}  ({action.origin})"
+
+
+def _by(actions: list[Action], name: Callable[[Action], str]) -> dict[str, list[Action]]:
+    """Actions by name, in the order of first appearance."""
+    groups: dict[str, list[Action]] = {}
+    for action in actions:
+        groups.setdefault(name(action), []).append(action)
+    return groups
+
+
+def _counts(actions: tuple[Action, ...]) -> dict[str, int]:
+    return {verb.value: sum(action.verb is verb for action in actions) for verb in Verb}

@@ -1,0 +1,121 @@
+"""``dataplane status``: every resource of the applied network as the kernel has it now."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from dataplane.cli.context import did_you_mean, need_root, open_session
+from dataplane.cli.output import Section, Table, count, emit, note, output_option, warn
+from dataplane.cli.plan import DIFFERS
+from dataplane.model.resource import NOWHERE
+
+if TYPE_CHECKING:
+    from dataplane.agent.report import Status
+    from dataplane.observe.status import ResourceState
+
+_GOOD_STATES = frozenset({"Available", "Active"})
+"""States that nobody has to look at (D7)."""
+
+_COLUMNS = ("kind", "id", "state", "kernel object", "reason")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dataplane status
+  dataplane status --kind instance --kind vpc
+  dataplane status --problems || echo "look at this host"
+  dataplane status -o json | jq '.resources[] | select(.state != "Active")'
+"""
+)
+@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only resources of this kind; may be repeated.")
+@click.option("--problems", is_flag=True, help="Only what is not Available or Active.")
+@output_option
+@click.pass_context
+def status(ctx: click.Context, kinds: tuple[str, ...], problems: bool, output: str) -> None:
+    """Show every resource of the applied network: its state, the kernel object, and the reason.
+
+    What was applied last is compared with the live kernel. Exits with 3 where something is
+    missing or changed, whatever the filters show.
+    """
+    need_root("dataplane status", "looks into the kernel's namespaces")
+    found = open_session().status()
+    _check_kinds(kinds, found)
+    shown = [
+        resource
+        for resource in found.resources
+        if (not kinds or resource.resource.kind in kinds) and not (problems and _is_good(resource, found))
+    ]
+    emit(_document(found, shown), output, lambda: _sections(found, shown))
+    for text in found.notes:
+        note(f"note: {text}")
+    for foreign in found.foreign:
+        warn(foreign.text)
+    if not found.is_healthy:
+        note("`sudo dataplane apply` with the same files mends what is missing or changed.")
+        ctx.exit(DIFFERS)
+
+
+def _is_good(state: "ResourceState", found: "Status") -> bool:
+    return state.state in _GOOD_STATES and state not in found.unhealthy
+
+
+def _check_kinds(kinds: tuple[str, ...], found: "Status") -> None:
+    known = sorted({resource.resource.kind for resource in found.resources})
+    for kind in kinds:
+        if known and kind not in known:
+            raise click.UsageError(
+                f"no resource of kind {kind} is applied here; there are: {', '.join(known)}.{did_you_mean(kind, known)}"
+            )
+
+
+def _document(found: "Status", shown: list["ResourceState"]) -> dict[str, object]:
+    return {
+        "is_healthy": found.is_healthy,
+        "applied_at": found.applied_at or None,
+        "sha256": found.sha256 or None,
+        "sources": list(found.sources),
+        "summary": dict(Counter(resource.state for resource in found.resources)),
+        "resources": [_resource(resource) for resource in shown],
+        "notes": list(found.notes),
+        "foreign": [foreign.text for foreign in found.foreign],
+    }
+
+
+def _resource(state: "ResourceState") -> dict[str, object]:
+    known = state.origin != NOWHERE
+    return {
+        "kind": state.resource.kind,
+        "id": state.resource.id,
+        "state": state.state,
+        "reason": state.reason,
+        "kernel_object": state.kernel_object,
+        "file": state.origin.file if known else None,
+        "line": state.origin.line if known else None,
+    }
+
+
+def _sections(found: "Status", shown: list["ResourceState"]) -> Iterable[Section]:
+    if not found.applied_at:
+        yield "nothing is applied on this host"
+        note("Apply a network with `sudo dataplane apply FILE`, or try one with `sudo dataplane lab up vpc-peering`.")
+    else:
+        yield _summary(found)
+    if shown:
+        yield ""
+        yield Table(_COLUMNS, [_row(state) for state in shown])
+
+
+def _summary(found: "Status") -> str:
+    states = Counter(resource.state for resource in found.resources)
+    counted = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
+    verdict = "healthy" if found.is_healthy else "unhealthy"
+    resources = count(len(found.resources), "resource")
+    return f"{verdict}: {resources} ({counted}), applied {found.applied_at} from {', '.join(found.sources)}"
+
+
+def _row(state: "ResourceState") -> tuple[str, ...]:
+    resource = state.resource
+    return resource.kind, resource.id, state.state, state.kernel_object, state.reason
