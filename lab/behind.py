@@ -1,0 +1,42 @@
+"""Addresses that an instance is the way to: put on its ``lo``, so that something answers behind it."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
+
+from dataplane.errors import HostError
+from lab.host import Host, opened
+from lab.model import Inventory
+from lab.syscalls import in_network
+
+_LO = 1
+"""The ifindex of ``lo`` is 1 in every namespace."""
+
+_HOST_SCOPE_PREFIX = 32
+
+
+def put_behind(behind: Mapping[str, Sequence[IPv4Address]], inventory: Inventory, host: Host) -> None:
+    """Give instances their further addresses. Doing it twice changes nothing.
+
+    Args:
+        behind: instance id -> addresses.
+
+    Raises:
+        HostError: an instance has no namespace on the host.
+    """
+    if not behind:
+        return
+    with opened(host) as namespaces:
+        for id, addresses in behind.items():
+            name = inventory.nodes[id].namespace
+            if name not in namespaces:
+                raise HostError(f"instance {id} has no namespace ({name}) on host {host.name}")
+            _put(namespaces[name], addresses)
+
+
+def _put(descriptor: int, addresses: Sequence[IPv4Address]) -> None:
+    from pyroute2 import IPRoute
+
+    with in_network(descriptor), IPRoute() as netlink:
+        netlink.link("set", index=_LO, state="up")
+        for address in addresses:
+            netlink.addr("replace", index=_LO, address=str(address), prefixlen=_HOST_SCOPE_PREFIX)

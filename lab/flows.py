@@ -1,0 +1,145 @@
+"""Run flows on a host, simulated or real, and judge them.
+
+It decides what is sent together and what is tried again; packets are ``lab/traffic``'s, verdicts are ``lab/judge``'s.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from dataplane.errors import HostError
+from lab.host import Host, opened
+from lab.judge import judge, needs_another_try
+from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Inventory, Node, Protocol
+from lab.traffic.exchange import Exchange, Patience
+from lab.traffic.probe import IcmpProbe
+
+_TOGETHER = 64
+"""Probes at once: few enough for a sniffer's buffer, and for one thread to answer within the patience."""
+
+_TRIES = 10
+_RATE_LIMIT_S = 2.1
+"""Linux limits the ICMP errors of one router to one sender: a budget that fills by one a second up to six, of which
+"time exceeded" takes one and "unreachable" two (``icmp_ratelimit``, ``error_cost``). So it is full again by then."""
+
+Progress = Callable[[FlowResult], None]
+Hops = tuple[IPv4Address | None, ...]
+
+
+def run(
+    flows: Sequence[Flow],
+    inventory: Inventory,
+    host: Host,
+    *,
+    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    on_result: Progress | None = None,
+) -> list[FlowResult]:
+    """Prove every flow with real packets.
+
+    Args:
+        host: where the network is: simulated, or ``Here``.
+        on_result: called with each result as it comes, not in the order of ``flows``.
+
+    Returns:
+        The results, in the order of ``flows``.
+
+    Raises:
+        HostError: a node of a flow is not there, lacks its address, or its port is taken.
+    """
+    raise_open_files_limit()
+    results: dict[int, FlowResult] = {}
+    with opened(host) as namespaces:
+        _check_nodes(flows, namespaces, host)
+        exchange = Exchange(namespaces, patience)
+        try:
+            for batch in _batches(flows):
+                for number, evidence in _run_batch(exchange, flows, batch).items():
+                    results[number] = judge(flows[number], evidence, inventory)
+                    if on_result is not None:
+                        on_result(results[number])
+        finally:
+            exchange.close()
+    return [results[number] for number in range(len(flows))]
+
+
+def raise_open_files_limit() -> None:
+    """Two open files per namespace pass the usual 1024 in a network of a few hundred instances."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _check_nodes(flows: Sequence[Flow], namespaces: Mapping[str, int], host: Host) -> None:
+    nodes: dict[str, Node] = {}
+    for flow in flows:
+        nodes |= {node.id: node for node in (flow.source, flow.destination) if node is not None}
+    missing = [node for node in nodes.values() if node.namespace not in namespaces]
+    if missing:
+        names = ", ".join(f"{node.id} ({node.namespace})" for node in missing)
+        raise HostError(f"host {host.name} has no namespace for {names}: is the network applied there?")
+
+
+def _batches(flows: Sequence[Flow]) -> list[list[int]]:
+    """Numbers of flows that are sent together.
+
+    Those that await an ICMP error come before those that merely provoke some, which use up what Linux allows.
+    """
+    order: tuple[list[int], ...] = ([], [], [], [])
+    for number, flow in enumerate(flows):
+        if flow.protocol is Protocol.TRACE:
+            order[1].append(number)
+        elif flow.expectation is Expectation.REACH:
+            order[0].append(number)
+        else:
+            order[2 if flow.answer else 3].append(number)
+    return [numbers[first : first + _TOGETHER] for numbers in order for first in range(0, len(numbers), _TOGETHER)]
+
+
+def _run_batch(exchange: Exchange, flows: Sequence[Flow], batch: Sequence[int]) -> dict[int, Evidence]:
+    evidence: dict[int, Evidence] = {}
+    due = list(batch)
+    for _ in range(_TRIES):
+        before = [evidence[number].hops if number in evidence else () for number in due]
+        for number, new in zip(due, _send(exchange, [flows[number] for number in due], before), strict=True):
+            evidence[number] = new
+        waiting = [number for number in batch if needs_another_try(flows[number], evidence[number])]
+        if not waiting:
+            break
+        time.sleep(_RATE_LIMIT_S)
+        due = _one_per_sender(flows, waiting)
+    return evidence
+
+
+def _one_per_sender(flows: Sequence[Flow], waiting: Sequence[int]) -> list[int]:
+    """The first of each sender: two at once would take the error away from each other."""
+    first: dict[str, int] = {}
+    for number in waiting:
+        first.setdefault(flows[number].source.id, number)
+    return list(first.values())
+
+
+def _send(exchange: Exchange, flows: Sequence[Flow], before: Sequence[Hops]) -> list[Evidence]:
+    if flows[0].protocol is Protocol.TRACE:
+        return [_trace(exchange, flow, hops) for flow, hops in zip(flows, before, strict=True)]
+    return exchange.send(flows, must_answer=[flow.expectation is Expectation.REACH for flow in flows])
+
+
+def _trace(exchange: Exchange, flow: Flow, before: Hops) -> Evidence:
+    """Ask every hop that has not answered yet."""
+    hops = list(before or [None] * (len(flow.hops) + 1))
+    probes = {ttl: IcmpProbe(exchange.loop, flow, ttl) for ttl, hop in enumerate(hops, start=1) if hop is None}
+    evidence = Evidence()
+    for ttl, evidence in zip(probes, exchange.trace(list(probes.values())), strict=True):
+        hops[ttl - 1] = _who_answered(flow, evidence)
+    return replace(evidence, hops=tuple(hops))
+
+
+def _who_answered(flow: Flow, evidence: Evidence) -> IPv4Address | None:
+    home = flow.source.namespace
+    if evidence.is_answered:
+        reply = next((seen for seen in evidence.seen(Direction.BACK) if seen.namespace == home), None)
+        return reply.mark.source if reply is not None else flow.address
+    error = evidence.error_at(home)
+    return error.source if error is not None else None

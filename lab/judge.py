@@ -1,0 +1,152 @@
+"""From evidence to verdict: what does not hold about a flow, in sentences. Pure.
+
+Both kinds of flow are judged by where packets were seen: a flow that arrives but also shows up in a namespace
+that it has no business in has failed, and so has a flow that must not arrive and was never sent.
+"""
+
+from collections.abc import Sequence
+
+from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Inventory, Protocol, Sighting
+
+
+def judge(flow: Flow, evidence: Evidence, inventory: Inventory) -> FlowResult:
+    """The result of a flow."""
+    if flow.protocol is Protocol.TRACE:
+        faults = _trace_faults(flow, evidence)
+    elif flow.expectation is Expectation.REACH:
+        faults = _reach_faults(flow, evidence, inventory)
+    else:
+        faults = _not_reach_faults(flow, evidence, inventory)
+    return FlowResult(
+        flow=flow,
+        faults=tuple(faults),
+        path=_namespaces(evidence.seen(Direction.FORWARD)),
+        round_trip_ms=evidence.round_trip_ms,
+        answer=evidence.error_at(flow.source.namespace),
+    )
+
+
+def _reach_faults(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
+    assert flow.destination is not None
+    home, there = flow.source.namespace, flow.destination.namespace
+    forward, back = evidence.seen(Direction.FORWARD), evidence.seen(Direction.BACK)
+    faults = []
+    if not forward:
+        asked = evidence.seen(Direction.ASK)
+        faults.append(f"forward: nobody answered {home}'s ARP request" if asked else _not_sent(flow, evidence))
+    elif not any(seen.namespace == there for seen in forward):
+        faults.append(f"forward: did not arrive; {_last_seen(forward, evidence, home, inventory)}")
+    elif _is_unheard(flow, evidence, back):
+        faults.append(
+            f"forward: came to {inventory.describe(there)} by {forward[-1].ifname}, but not to its socket: "
+            "it was filtered there (rp_filter, a firewall), or the node has not that address"
+        )
+    elif not evidence.is_answered:
+        where = _last_seen(back, evidence, there, inventory) if back else f"{flow.destination.id} sent no answer"
+        faults.append(f"back: no answer; {where}")
+    if evidence.arrived_from is not None and evidence.arrived_from != flow.source.address:
+        faults.append(f"forward: arrived from {evidence.arrived_from}, not from {flow.source.address}")
+    if forward and not faults:
+        faults += _via_faults("forward", flow.via, forward, inventory)
+        faults += _via_faults("back", flow.back_via, back, inventory)
+    return faults + _leaks(flow, evidence, inventory)
+
+
+def _is_unheard(flow: Flow, evidence: Evidence, back: Sequence[Sighting]) -> bool:
+    """Whether a packet that came to the namespace did not come to whom it was for."""
+    return evidence.arrived_from is None and flow.protocol in (Protocol.UDP, Protocol.TCP) and not back
+
+
+def _not_reach_faults(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
+    forward = evidence.seen(Direction.FORWARD)
+    if not forward and not evidence.seen(Direction.ASK):  # a question that nobody answers is a try as well
+        return [_not_sent(flow, evidence)]
+    faults = []
+    there = flow.destination.namespace if flow.destination is not None else None
+    if any(seen.namespace == there for seen in forward):
+        faults.append(f"reached {inventory.describe(there or '')}, which it must not")
+    faults += _leaks(flow, evidence, inventory)
+    faults += _via_faults("forward", flow.via, forward, inventory)
+    if evidence.lost:
+        where = ", ".join(inventory.describe(namespace) for namespace in evidence.lost)
+        faults.append(f"the sniffer lost packets in {where}, so nothing is proven: try again on a quieter machine")
+    return faults + _answer_faults(flow, evidence)
+
+
+def _answer_faults(flow: Flow, evidence: Evidence) -> list[str]:
+    mark = evidence.error_at(flow.source.namespace)
+    got = mark.error if mark is not None else "none"
+    if flow.answer and got != flow.answer:
+        by = f" from {mark.source}" if mark is not None else ""
+        return [f"the sender's answer was {got}{by}, not {flow.answer}"]
+    return []
+
+
+def needs_another_try(flow: Flow, evidence: Evidence) -> bool:
+    """Whether the only thing missing is an ICMP error, which Linux sends at most once a second after six."""
+    if flow.protocol is Protocol.TRACE:
+        return None in evidence.hops
+    awaits = flow.answer not in ("", "none")
+    return awaits and evidence.error_at(flow.source.namespace) is None
+
+
+def _trace_faults(flow: Flow, evidence: Evidence) -> list[str]:
+    wanted = [*flow.hops, flow.address]
+    faults = []
+    for number, (want, got) in enumerate(zip(wanted, evidence.hops, strict=True), start=1):
+        if got != want:
+            what = "the destination" if number == len(wanted) else f"hop {number}"
+            faults.append(f"{what} is {got or 'silent'} at TTL {number}, not {want}")
+    return faults
+
+
+def _not_sent(flow: Flow, evidence: Evidence) -> str:
+    why = f" ({evidence.send_error})" if evidence.send_error else ""
+    return f"nothing left {flow.source.id}{why}, which proves nothing"
+
+
+def _last_seen(sightings: Sequence[Sighting], evidence: Evidence, start: str, inventory: Inventory) -> str:
+    last = sightings[-1]
+    way = "leaving by" if last.is_outgoing else "coming in by"
+    text = f"last seen in {inventory.describe(last.namespace)}, {way} {last.ifname}"
+    error = evidence.error_at(start)
+    return f"{text}; {error.source} answered {error.error}" if error is not None else f"{text}; no ICMP error"
+
+
+def _via_faults(name: str, via: Sequence[str], sightings: Sequence[Sighting], inventory: Inventory) -> list[str]:
+    path = list(_namespaces(sightings))
+    position = 0
+    for node in via:
+        namespace = inventory.namespace(node)
+        if namespace not in path[position:]:
+            passed = ", ".join(path) or "nothing"
+            return [f"{name}: did not pass {inventory.describe(namespace)}; it passed {passed}"]
+        position = path.index(namespace, position) + 1
+    return []
+
+
+def _leaks(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
+    """Sightings, of whatever direction, where this flow has no business."""
+    allowed = {flow.source.namespace, inventory.routers[flow.source.vpc]}
+    allowed |= {inventory.namespace(id) for id in (*flow.via, *flow.back_via)}
+    if flow.destination is not None:
+        allowed.add(flow.destination.namespace)  # a packet that must not reach it is a fault of its own
+        if flow.expectation is Expectation.REACH:
+            allowed.add(inventory.routers[flow.destination.vpc])
+    leaked: dict[str, str] = {}
+    for seen in evidence.sightings:
+        if seen.namespace not in allowed:
+            leaked.setdefault(seen.namespace, seen.ifname)
+    return [
+        f"seen in {inventory.describe(namespace)} on {ifname}, where it has no business"
+        for namespace, ifname in leaked.items()
+    ]
+
+
+def _namespaces(sightings: Sequence[Sighting]) -> tuple[str, ...]:
+    """Where packets were, in order, without repeating a stay."""
+    path: list[str] = []
+    for seen in sightings:
+        if not path or path[-1] != seen.namespace:
+            path.append(seen.namespace)
+    return tuple(path)

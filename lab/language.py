@@ -1,0 +1,144 @@
+"""The language of ``lab.yaml``: what a topology consists of and what must hold in it. Shapes only.
+
+::
+
+    version: 1
+    title: Two peerings of one VPC
+    description: What it shows.
+    hosts:
+      host-1: {network: network.yaml}       # a simulated host, and what its agent applies
+    behind:
+      gateway-1: [203.0.113.7]              # addresses that an instance is the way to, put on its lo
+    must_reach:
+      - {from: a-1, to: [b-1, b-2], protocol: [tcp, udp], port: 80, both_ways: true}
+      - {from: a-1, to: b-1, protocol: icmp, via: [firewall], hops: [192.168.1.253, 172.16.0.253]}
+    must_not_reach:
+      - {from: b-1, to: [c-1, 100.64.0.9], via: [vpc-a], answer: prohibited}
+
+``nodes:`` (data-centre routers and the like) and ``wires:`` between hosts will stand beside ``hosts:``.
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from dataplane.config.base import Model
+from dataplane.config.kinds import Flag, HostAddress, Kind, ResourceId, Whole, Word
+from dataplane.config.values import parse_address, parse_id, parse_version, refuse
+from lab.model import Protocol
+from lab.traffic.packet import ANSWERS
+
+DEFAULT_PORT = 7
+"""The port of the echo service, which is what listens."""
+
+PROTOCOLS = (Protocol.ICMP, Protocol.UDP, Protocol.TCP)
+
+
+def _one_or_many(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _parse_title(value: Any) -> str:
+    if not isinstance(value, str) or not 2 <= len(value) <= 80 or "\n" in value:
+        raise refuse("the title is not a line of 2 to 80 characters", None, "say in a few words what it shows")
+    return value
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise refuse("this is not a text", None, "put it in quotes")
+    return value.strip()
+
+
+def _parse_file(value: Any) -> str:
+    if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
+        raise refuse("this is not a file inside the topology's folder", None, "write network.yaml, say")
+    return value
+
+
+def _parse_target(value: Any) -> str | IPv4Address:
+    is_address = isinstance(value, str) and value.replace(".", "").isdigit() and "." in value
+    return parse_address(value) if is_address else parse_id(value)
+
+
+def _parse_protocol(value: Any) -> Protocol:
+    if value not in [str(protocol) for protocol in PROTOCOLS]:
+        raise refuse(f"`{value}` is not a protocol that the lab speaks", None, "write tcp, udp or icmp")
+    return Protocol(value)
+
+
+Target = str | IPv4Address
+Ids = Annotated[tuple[ResourceId, ...], BeforeValidator(_one_or_many)]
+Targets = Annotated[tuple[Annotated[Target, Kind(_parse_target)], ...], BeforeValidator(_one_or_many)]
+Protocols = Annotated[tuple[Annotated[Protocol, Kind(_parse_protocol)], ...], BeforeValidator(_one_or_many)]
+Addresses = Annotated[tuple[HostAddress, ...], BeforeValidator(_one_or_many)]
+
+
+class HostSpec(Model):
+    """A simulated host, on which the agent's command runs."""
+
+    network: Annotated[str, Kind(_parse_file)] = Field(description="What it applies, beside lab.yaml.")
+
+
+class FlowSpec(Model):
+    """Flows from each of some instances to each of some others.
+
+    ``via`` and ``back_via`` name instances and VPCs that the packet must pass, in order, besides the VPCs of
+    the two ends; wherever else it is seen, the flow has failed.
+    """
+
+    from_: Ids = Field(alias="from", min_length=1)
+    to: Targets = Field(min_length=1)
+    address: HostAddress | None = None
+    protocol: Protocols = Field(default=PROTOCOLS, min_length=1)
+    port: Annotated[int, Whole("a port", 1, 65_535)] = DEFAULT_PORT
+    via: Ids = ()
+    back_via: Ids | None = None
+    both_ways: Flag = False
+
+    @model_validator(mode="after")
+    def _both_ways_has_two_ends(self) -> Self:
+        has_address = self.address is not None or any(isinstance(target, IPv4Address) for target in self.to)
+        if self.both_ways and has_address:
+            raise refuse("both_ways needs an instance at both ends", None, "remove both_ways, or write the ids in `to`")
+        return self
+
+
+class ReachSpec(FlowSpec):
+    """What must get through, there and back."""
+
+    hops: Addresses = ()
+
+    @model_validator(mode="after")
+    def _ends_are_instances(self) -> Self:
+        if any(isinstance(target, IPv4Address) for target in self.to):
+            raise refuse("must_reach needs an instance in `to`", None, "write its id, and the address under `address`")
+        if self.both_ways and self.hops:
+            raise refuse("hops hold for one direction only", None, "remove both_ways, or hops")
+        return self
+
+
+class NotReachSpec(FlowSpec):
+    """What must not get through: it may be seen in the sender, its VPC's router and what ``via`` names."""
+
+    answer: Annotated[str, Word(*sorted(ANSWERS))] = Field(default="")
+
+
+class LabFile(Model):
+    """A whole ``lab.yaml``."""
+
+    version: Annotated[int, Kind(parse_version)]
+    title: Annotated[str, Kind(_parse_title)]
+    description: Annotated[str, Kind(_parse_text)] = ""
+    hosts: Mapping[ResourceId, HostSpec]
+    behind: Mapping[ResourceId, Addresses] = Field(default_factory=dict)
+    must_reach: tuple[ReachSpec, ...] = ()
+    must_not_reach: tuple[NotReachSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_host(self) -> Self:
+        if len(self.hosts) != 1:
+            raise refuse(f"{len(self.hosts)} hosts", None, "write exactly one: labs of several hosts come later")
+        return self

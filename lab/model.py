@@ -1,0 +1,206 @@
+"""The lab's vocabulary: nodes, flows, what a sniffer saw, what became of a flow. Frozen values, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from dataplane.model.resource import NOWHERE, Origin
+
+
+class Protocol(StrEnum):
+    """How a flow is probed. ``trace`` asks each router on the way for its address by a TTL that ends there."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+    TRACE = "trace"
+
+
+class Expectation(StrEnum):
+    """What a topology says about a flow."""
+
+    REACH = "must_reach"
+    NOT_REACH = "must_not_reach"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An instance, as the lab meets it.
+
+    Args:
+        namespace: the name of its network namespace on the host.
+        address: its address in ``network.yaml``; None where the file leaves it to the product.
+    """
+
+    id: str
+    vpc: str
+    namespace: str
+    address: IPv4Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Who is who on a host.
+
+    Args:
+        nodes: instance id -> node.
+        routers: VPC id -> the name of its VRouter's namespace.
+    """
+
+    nodes: Mapping[str, Node]
+    routers: Mapping[str, str]
+
+    def namespace(self, id: str) -> str:
+        """The namespace of an instance or, where no instance has the id, of a VPC's router.
+
+        Raises:
+            KeyError: there is neither.
+        """
+        node = self.nodes.get(id)
+        return node.namespace if node is not None else self.routers[id]
+
+    def describe(self, namespace: str) -> str:
+        """A namespace in the words of the network."""
+        for node in self.nodes.values():
+            if node.namespace == namespace:
+                return f"instance {node.id} ({namespace})"
+        for vpc, router in self.routers.items():
+            if router == namespace:
+                return f"the router of vpc {vpc} ({namespace})"
+        return f"namespace {namespace}" if namespace else "the host's own namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One thing to prove: from one instance to one address, by one protocol.
+
+    Args:
+        source: the instance that sends, from its own address.
+        destination: the instance that the address belongs to; None where nobody has it.
+        address: where to.
+        port: of UDP and TCP, where the destination listens; 0 for others.
+        via: instances and VPCs that the packet passes beyond the two ends' own, in this order.
+        back_via: the same of the answer.
+        hops: for ``trace``: the address of each router on the way.
+        answer: for ``must_not_reach``: the ICMP error that the sender gets, ``none`` for silence; empty: any.
+        origin: the line of ``lab.yaml`` that declares it.
+    """
+
+    expectation: Expectation
+    source: Node
+    destination: Node | None
+    address: IPv4Address
+    protocol: Protocol
+    port: int = 0
+    via: tuple[str, ...] = ()
+    back_via: tuple[str, ...] = ()
+    hops: tuple[IPv4Address, ...] = ()
+    answer: str = ""
+    origin: Origin = NOWHERE
+
+    @property
+    def target(self) -> str:
+        """The destination as a person would name it."""
+        if self.destination is None:
+            return str(self.address)
+        own = self.destination.address == self.address
+        return self.destination.id if own else f"{self.destination.id} at {self.address}"
+
+    def __str__(self) -> str:
+        port = f"/{self.port}" if self.port else ""
+        return f"{self.source.id} -> {self.target} {self.protocol}{port}"
+
+
+class Direction(StrEnum):
+    """Which part of an exchange a packet is. ``ask`` is the ARP request that may come before all others."""
+
+    ASK = "ask"
+    FORWARD = "forward"
+    BACK = "back"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a packet is recognised as one of ours, and what else is read from it.
+
+    Args:
+        key: the probe that it belongs to.
+        source: its sender's address; of an ICMP error, the router that complains.
+        ttl: as it was on that wire.
+        error: the name of an ICMP error, empty for others.
+    """
+
+    key: bytes
+    direction: Direction
+    source: IPv4Address
+    ttl: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Sighting:
+    """A packet of ours on an interface.
+
+    Args:
+        time_ns: the kernel's time stamp: it orders the sightings of all namespaces.
+        is_outgoing: it was leaving the namespace by that interface.
+    """
+
+    time_ns: int
+    namespace: str = field(compare=False)
+    ifname: str = field(compare=False)
+    is_outgoing: bool = field(compare=False)
+    mark: Mark = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of a probe once its time is over.
+
+    Args:
+        sightings: of this probe alone, by time.
+        arrived_from: the source address that the destination's socket saw; None if it saw nothing.
+        is_answered: the sender got the destination's own answer, with the nonce.
+        round_trip_ms: from the first packet to the answer, in milliseconds.
+        send_error: why the sender's kernel refused to send; empty if it did not.
+        lost: sniffers that lost packets meanwhile, by namespace: what they did not see proves nothing.
+        hops: for ``trace``: who answered to TTL 1, 2, ...; None where nobody did; the last is the destination.
+    """
+
+    sightings: tuple[Sighting, ...] = ()
+    arrived_from: IPv4Address | None = None
+    is_answered: bool = False
+    round_trip_ms: float | None = None
+    send_error: str = ""
+    lost: tuple[str, ...] = ()
+    hops: tuple[IPv4Address | None, ...] = ()
+
+    def seen(self, direction: Direction) -> list[Sighting]:
+        """The sightings of one direction, by time."""
+        return [sighting for sighting in self.sightings if sighting.mark.direction is direction]
+
+    def error_at(self, namespace: str) -> Mark | None:
+        """The first ICMP error about it that was seen in a namespace: the sender's, say."""
+        return next((seen.mark for seen in self.seen(Direction.ERROR) if seen.namespace == namespace), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowResult:
+    """What became of a flow.
+
+    Args:
+        faults: what does not hold, one sentence each; none where the flow passed.
+        path: the namespaces that the packet was seen in on its way forward, in order.
+    """
+
+    flow: Flow
+    faults: tuple[str, ...]
+    path: tuple[str, ...] = ()
+    round_trip_ms: float | None = None
+    answer: Mark | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.faults

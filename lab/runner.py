@@ -1,0 +1,176 @@
+"""Up, down, test: the life of a lab. What half a lab leaves behind is nothing.
+
+Everything of a lab hangs on its pins, so taking it down is taking them away; nobody has to remember what was
+built. The product inside does the building (``lab/product.py``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dataplane.errors import ConflictError
+from dataplane.model import names
+from lab import flows, pins
+from lab.behind import put_behind
+from lab.host import Here, Host, Process, SimulatedHost, opened, processes_inside
+from lab.model import FlowResult
+from lab.product import Product
+from lab.topology import Topology
+
+Say = Callable[[str], None]
+"""Takes a line for the person who waits."""
+
+
+def up(topology: Topology, say: Say) -> bool:
+    """Bring a lab up, or bring one that is up in line with its files.
+
+    Returns:
+        Whether it was made now; False where it was up already.
+
+    Raises:
+        ConflictError: a lab of that name is up from another folder, or another lab command does not end.
+        DataplaneError: the network could not be applied; nothing is left of a lab that was not up before.
+    """
+    with pins.locked():
+        existing = pins.find(topology.name)
+        if existing is not None and existing.is_ready and existing.source != topology.folder:
+            raise ConflictError(
+                f"a lab {topology.name} is up from {existing.source}: take it down first "
+                f"(`dataplane lab down {topology.name}`), or rename one of the folders"
+            )
+        if existing is not None and not existing.is_ready:
+            say(f"{topology.name} was half made: making it anew")
+            pins.remove(topology.name)
+        is_new = existing is None or not existing.is_ready
+        try:
+            _build(topology, say)
+        except BaseException:  # control-C too: half a lab is of no use to anybody
+            if is_new:
+                pins.remove(topology.name)
+            raise
+        return is_new
+
+
+def _build(topology: Topology, say: Say) -> None:
+    pins.begin(topology.name, topology.folder)
+    host = SimulatedHost(topology.name, topology.host)
+    host.make()
+    _apply(topology, Product(host), say)
+    pins.mark_ready(topology.name)
+
+
+def _apply(topology: Topology, product: Product, say: Say) -> None:
+    for line in product.run("apply", str(topology.network)).splitlines():
+        say(f"{product.host.name}: {line}")
+    put_behind(topology.behind, topology.inventory, product.host)
+
+
+def down(name: str) -> list[Process] | None:
+    """Take a lab down, half made or not.
+
+    Returns:
+        The processes that still live inside, whose namespaces end with them; None where no such lab was up.
+
+    Raises:
+        ConflictError: another lab command does not end.
+    """
+    with pins.locked():
+        existing = pins.find(name)
+        if existing is None:
+            pins.drop_root_if_empty()
+            return None
+        inside = [process for host in hosts(existing) for process in processes_inside(host)]
+        pins.remove(name)
+        return inside
+
+
+def hosts(lab: pins.LabPins) -> list[SimulatedHost]:
+    """The hosts of a lab that is up, those that were begun included."""
+    return [SimulatedHost(lab.name, host) for host in lab.hosts]
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What is in a host now.
+
+    Args:
+        exists: both of its namespaces are there.
+        namespaces: names of the network namespaces inside.
+    """
+
+    host: SimulatedHost
+    exists: bool
+    namespaces: tuple[str, ...]
+    processes: tuple[Process, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabStatus:
+    """A lab that is up, or half made."""
+
+    pins: pins.LabPins
+    hosts: tuple[HostStatus, ...]
+
+    @property
+    def is_up(self) -> bool:
+        """Everything was built, and every host is there."""
+        return self.pins.is_ready and bool(self.hosts) and all(host.exists for host in self.hosts)
+
+
+def status() -> list[LabStatus]:
+    """All labs of this machine, looked at now."""
+    return [LabStatus(lab, tuple(_host_status(host) for host in hosts(lab))) for lab in pins.labs()]
+
+
+def _host_status(host: SimulatedHost) -> HostStatus:
+    if not host.exists():
+        return HostStatus(host, False, (), ())
+    with opened(host) as namespaces:
+        found = tuple(name for name in namespaces if name)
+    return HostStatus(host, True, found, tuple(processes_inside(host)))
+
+
+def test(topology: Topology, say: Say, on_result: flows.Progress | None = None) -> list[FlowResult]:
+    """Prove all flows of a topology; a lab that was not up comes up for it, and goes down again.
+
+    Raises:
+        DataplaneError: as ``up`` and ``flows.run`` raise.
+    """
+    is_new = up(topology, say)
+    try:
+        return run_flows(topology, SimulatedHost(topology.name, topology.host), on_result)
+    finally:
+        if is_new:
+            down(topology.name)
+
+
+def test_here(
+    topology: Topology, say: Say, options: tuple[str, ...] = (), on_result: flows.Progress | None = None
+) -> list[FlowResult]:
+    """The same on this very machine: apply, prove, destroy.
+
+    Args:
+        options: global options of the product, such as where it keeps its state.
+
+    Raises:
+        ConflictError: a network is applied here already; it is not touched.
+        DataplaneError: as ``flows.run`` raises, or the product failed.
+    """
+    host = Here()
+    with opened(host) as namespaces:
+        ours = [name for name in namespaces if names.is_our_namespace_name(name)]
+    if ours:
+        raise ConflictError(
+            f"a network is applied on this machine already ({', '.join(ours[:3])}{', ...' if len(ours) > 3 else ''}): "
+            "`dataplane destroy` it first, or leave --here away to test in a simulated host"
+        )
+    product = Product(host, options)
+    try:
+        _apply(topology, product, say)
+        return run_flows(topology, host, on_result)
+    finally:
+        product.run("destroy", "--yes")
+
+
+def run_flows(topology: Topology, host: Host, on_result: flows.Progress | None = None) -> list[FlowResult]:
+    """Prove the flows of a topology on a host where its network is applied."""
+    return flows.run(topology.flows, topology.inventory, host, on_result=on_result)

@@ -1,0 +1,111 @@
+"""A machine to try labs on, and small topologies to try on it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.host import SimulatedHost
+from lab.product import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of its own, inside which commands run."""
+
+    host: SimulatedHost
+
+    def run(self, *command: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command,
+            env=environment(self.host) | {"NO_COLOR": "1"},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            preexec_fn=self.host.enter,
+        )
+        if check:
+            assert done.returncode == 0, f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def popen(self, *command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, env=environment(self.host), preexec_fn=self.host.enter)
+
+    def dataplane(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "dataplane", *arguments, check=check)
+
+    def lab(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.dataplane("lab", *arguments, check=check)
+
+    def faults(self, topology: str, *options: str) -> dict[str, list[str]]:
+        """The faults of each failed flow of a topology; the exit code must agree with them."""
+        done = self.lab("test", topology, "-o", "json", *options, check=False)
+        assert done.returncode in (0, 3), done.stderr
+        document = json.loads(done.stdout)
+        failed = {
+            f"{flow['from']} -> {flow['to'] or flow['address']} {flow['protocol']}": flow["faults"]
+            for flow in document["flows"]
+            if not flow["passed"]
+        }
+        assert document["flows"], "a test without flows proves nothing"
+        assert done.returncode == (3 if failed else 0)
+        assert document["passed"] is not bool(failed)
+        return failed
+
+
+NETWORK = """\
+version: 1
+accounts: {{corp: {{uid: "12345678"}}}}
+regions: {{cn-beijing: {{zones: {{a: {{}}}}}}}}
+vpcs:
+  vpc-1:
+    account: corp
+    region: cn-beijing
+    cidr: 172.16.0.0/12
+    vswitches:
+      vsw-1: {{zone: a, cidr: 172.16.1.0/24}}
+      vsw-2: {{zone: a, cidr: 172.16.2.0/24, route_table: rt-2}}
+    instances:
+      a: {{vswitch: vsw-1, ip: 172.16.1.10}}
+      fw: {{vswitch: vsw-1, ip: 172.16.1.20, forwarding: true}}
+      c: {{vswitch: vsw-2, ip: 172.16.2.10}}
+    route_tables:
+      system: {{routes: [{forward}]}}
+      rt-2: {{routes: [{{destination: 172.16.1.0/24, next_hop: {{instance: fw}}}}]}}
+  vpc-2:
+    account: corp
+    region: cn-beijing
+    cidr: 192.168.0.0/16
+    vswitches: {{vsw-3: {{zone: a, cidr: 192.168.1.0/24}}}}
+    instances: {{b: {{vswitch: vsw-3, ip: 192.168.1.10}}}}
+    route_tables:
+      system: {{routes: [{back}]}}
+peering_connections:
+  pcx-1:
+    initiator: {{router_interface: ri-1, vpc: vpc-1}}
+    acceptor: {{router_interface: ri-2, vpc: vpc-2}}
+"""
+
+FORWARD = "{destination: 192.168.0.0/16, next_hop: {router_interface: ri-1}}"
+BACK = "{destination: 172.16.0.0/12, next_hop: {router_interface: ri-2}}"
+
+
+def write_topology(folder: Path, flows: Sequence[str], forward: str = FORWARD, back: str = BACK) -> str:
+    """A small topology of two connected VPCs.
+
+    Args:
+        flows: lines of lab.yaml, from ``must_reach:`` on.
+        forward: the route of vpc-1 to vpc-2; may be empty.
+        back: the route of vpc-2 to vpc-1; may be empty.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "network.yaml").write_text(NETWORK.format(forward=forward, back=back))
+    head = ["version: 1", "title: A test", "hosts: {host-1: {network: network.yaml}}"]
+    (folder / "lab.yaml").write_text("\n".join([*head, *flows, ""]))
+    return str(folder)

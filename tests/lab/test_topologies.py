@@ -1,0 +1,71 @@
+"""Every topology: up, every flow, no change the second time, down, nothing left; and the same on a machine itself."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from lab import topology
+from tests.lab.machine import Machine
+
+NAMES = topology.names_known()
+
+
+def test_there_are_topologies() -> None:
+    assert {"vpc-peering", "route-tables", "overlapping"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_topology(machine: Machine, name: str) -> None:
+    mounts = machine.run("cat", "/proc/mounts").stdout
+    machine.lab("up", name)
+    assert machine.faults(name) == {}
+    network = str(topology.load(name).network)
+    again = machine.lab("exec", "host-1", "--", sys.executable, "-m", "dataplane", "apply", network, "-o", "json")
+    assert json.loads(again.stdout)["actions"] == []
+    assert machine.lab("up", name).stdout.startswith(f"{name} was up already")
+
+    # A veth between the machine and the host, to see from outside when the host has ended.
+    pin = f"/run/dataplane-lab/{name}/host-1/net"
+    machine.run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside")
+    machine.run("sh", "-c", f"mkdir -p /run/netns && touch /run/netns/w && mount --bind {pin} /run/netns/w")
+    machine.run("ip", "link", "set", "inside", "netns", "w")
+    machine.run("sh", "-c", "umount /run/netns/w && rm /run/netns/w")
+    assert machine.lab("down", name).stdout.strip() == f"{name} is down"
+    assert _ends(machine, "witness"), "the simulated host still lives after down"
+    assert machine.run("ls", "-A", "/run/netns", "/var/lib/dataplane", "/run/dataplane-lab").stdout.split() == [
+        "/run/dataplane-lab:",
+        "/run/netns:",
+        "/var/lib/dataplane:",
+    ]
+    assert machine.run("cat", "/proc/mounts").stdout == mounts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_topology_here(machine: Machine, name: str) -> None:
+    assert machine.faults(name, "--here") == {}
+    assert machine.run("ls", "-A", "/run/netns").stdout == ""
+
+
+def test_here_refuses_where_a_network_is(machine: Machine) -> None:
+    network = str(topology.load("overlapping").network)
+    machine.dataplane("apply", network)
+    before = machine.run("ls", "/run/netns").stdout
+    done = machine.lab("test", "overlapping", "--here", check=False)
+    assert done.returncode == 1
+    assert "a network is applied on this machine already" in done.stderr
+    assert machine.run("ls", "/run/netns").stdout == before
+    # In a simulated host it is no matter.
+    assert machine.faults("overlapping") == {}
+    assert machine.run("ls", "/run/netns").stdout == before
+
+
+def _ends(machine: Machine, ifname: str) -> bool:
+    """A link whose other end is in a namespace goes with it; that happens a little later, in the kernel."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if machine.run("ip", "link", "show", ifname, check=False).returncode != 0:
+            return True
+        time.sleep(0.05)
+    return False
