@@ -22,7 +22,7 @@ from dataplane.model import names
 from dataplane.model.describe import describe, describe_change
 from dataplane.model.desired import NOTHING, Desired
 from dataplane.model.ids import IdBook
-from dataplane.model.kernel import Namespace, Veth
+from dataplane.model.kernel import Namespace, Sysctl, Veth
 from dataplane.model.memory import Memory
 from dataplane.model.observation import Observation
 from dataplane.observe.status import resource_states
@@ -44,7 +44,7 @@ class _Round:
 
     def planned(self) -> Planned:
         notices = (self.state.notice,) if self.state.notice else ()
-        notes = (*notices, *_removals(self.desired, self.observation), *self.residents, *self.desired.notes)
+        notes = (*notices, *_removals(self.desired, self.observation), *_host_changes(self.plan), *self.residents, *self.desired.notes)
         return Planned(self.plan.actions, notes, self.observation.foreign)
 
 
@@ -182,6 +182,9 @@ class Session:
             book, memory = book.keep(this.desired.used), fresh
         else:
             memory = Memory({**memory.facts, **fresh.facts})
+        if loaded is None and is_clean:
+            self._store.remove()
+            return
         sources = loaded.sources if loaded is not None else ()
         at = this.state.applied.at
         if sources != this.state.applied.sources or this.plan.actions:
@@ -203,6 +206,16 @@ def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
     gone = sorted(parsed for mark in marks if (parsed := names.parse_mark(mark)) is not None)
     resources = ", ".join(f"{kind} {path}" for kind, path in gone)
     return (f"removes {resources}: no longer in the file",) if gone else ()
+
+
+def _host_changes(plan: Plan) -> tuple[str, ...]:
+    """What is changed outside our namespaces, said before it is done."""
+    raised = [
+        describe(action.object)
+        for action in plan.actions
+        if isinstance(action.object, Sysctl) and action.object.namespace == names.HOST
+    ]
+    return (f"raises settings of this host, and leaves them so: {'; '.join(raised)}",) if raised else ()
 
 
 def _residents(plan: Plan, driver: Driver) -> tuple[str, ...]:

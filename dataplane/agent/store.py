@@ -96,6 +96,19 @@ class Store:
         except (OSError, sqlite3.Error) as error:
             raise HostError(f"cannot write the state file {self._path}: {error}; free or mend the disk") from error
 
+    def remove(self) -> None:
+        """Forget everything: nothing of ours is left on this host. A damaged file is left for whoever looks into it.
+
+        Raises:
+            HostError: the disk refuses.
+        """
+        try:
+            if self.load().notice:
+                self._set_aside()
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise HostError(f"cannot remove the state file {self._path}: {error}; remove it by hand") from error
+
     def _set_aside(self) -> None:
         number = 1
         while (target := self._path.with_name(f"{FILE_NAME}.damaged-{number}")).exists():

@@ -61,6 +61,11 @@ def test_a_second_apply_has_nothing_to_do_and_writes_nothing(host: Host) -> None
     assert (state.stat().st_mtime_ns, state.read_bytes()) == before
 
 
+def test_what_is_raised_on_the_host_is_said_first(host: Host) -> None:
+    planned = host.session().plan(network(PEERED))
+    assert any("net.ipv4.neigh.default.gc_thresh3 >= 65536" in note for note in planned.notes)
+
+
 def test_destroy_needs_no_file_and_leaves_nothing(host: Host) -> None:
     host.session().apply(network(PEERED))
     report = host.session().destroy()
@@ -68,6 +73,7 @@ def test_destroy_needs_no_file_and_leaves_nothing(host: Host) -> None:
     assert [key for key in host.kernel.objects if key[0] != "sysctl"] == []
     assert any("vpc vpc-1" in note for note in report.planned.notes)
     assert host.session().status().applied_at == ""
+    assert list((host.folder / "state").iterdir()) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
