@@ -61,7 +61,8 @@ def _syntax_problem(name: str, error: yaml.YAMLError) -> Problem:
 
 
 _SYNTAX_REMEDIES = {
-    "mapping values are not allowed in this context": "put a text that holds `: ` in quotes, or mend the indentation",
+    "mapping values are not allowed in this context": "look for a missing `:`, or blank after it, in the line "
+    "above; mend the indentation; put a text that holds `: ` in quotes",
     "did not find expected key": "indent all keys of one map alike",
     "could not find expected ':'": "write `key: value`, with a blank after the colon",
     "found character that cannot start any token": "put the text in quotes",

@@ -1,25 +1,21 @@
 """A health check: ICMP echoes along one leg of a connection between a VBR and a VPC (R39-R44, D1-D3)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from dataplane.config.base import Model
-from dataplane.config.kinds import DurationMs, HostAddress, Whole, Word
+from dataplane.config.kinds import DurationMs, HostAddress, OneOrMany, Whole, Word
 
 MIN_INTERVAL_MS = 1
 MAX_INTERVAL_MS = 60_000
 CAREFUL_INTERVAL_MS = 10
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class HealthCheck(Model):
     """When a leg counts as down, and when as up again."""
 
-    source: Annotated[tuple[HostAddress, ...], BeforeValidator(_as_list)] = Field(
+    source: Annotated[tuple[HostAddress, ...], OneOrMany] = Field(
         description="An idle address of the VPC (R40); on several hosts a list, one for each host that probes (D21)."
     )
     destination: HostAddress = Field(description="The data centre's address on the line (R41).")

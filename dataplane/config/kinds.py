@@ -3,11 +3,11 @@
 A model says ``cidr: Prefix`` and needs no more; this module joins the two and decides nothing itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from dataplane.config import values
@@ -62,14 +62,19 @@ class Whole(Kind):
 
 
 class Word(Kind):
-    """One word out of a few."""
+    """One word out of a few.
 
-    def __init__(self, *words: str) -> None:
-        super().__init__(values.one_of(*words), enum=list(words))
+    Args:
+        words: those that messages name.
+        aliases: other spellings that are taken too, each with the word that it means.
+    """
+
+    def __init__(self, *words: str, aliases: Mapping[str, str] | None = None) -> None:
+        super().__init__(values.one_of(*words, aliases=aliases), enum=[*words, *(aliases or ())])
 
 
 ResourceId = Annotated[str, Text(values.parse_id, values.ID.pattern)]
-Name = Annotated[str, Text(values.parse_name, minLength=2, maxLength=128)]
+Name = Annotated[str, Text(values.parse_name, values.NAME.pattern, minLength=2, maxLength=128)]
 Description = Annotated[str, Text(values.parse_description, minLength=2, maxLength=256)]
 Prefix = Annotated[IPv4Network, Text(values.parse_prefix, rf"{_ADDRESS}/[0-9]{{1,2}}", examples=["192.168.0.0/16"])]
 Destination = Annotated[
@@ -88,7 +93,30 @@ DurationMs = Annotated[int, Text(values.parse_duration_ms, values.DURATION.patte
 """In milliseconds."""
 Flag = Annotated[bool, Kind(values.parse_flag, type="boolean")]
 
-EmptyMap = BeforeValidator(lambda value: {} if value is None else value)
+
+class Adapted:
+    """Metadata of a field that may be written in a second way beside its own.
+
+    Args:
+        adapt: turns what is written in the second way into the first, and leaves the rest alone.
+        second: from the schema of the field to that of the second way.
+    """
+
+    def __init__(self, adapt: Callable[[Any], Any], second: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._adapt = adapt
+        self._second = second
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._adapt, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        own = dict(handler(schema))
+        return {"anyOf": [own, self._second(own)]}
+
+
+EmptyMap = Adapted(lambda value: {} if value is None else value, lambda own: {"type": "null"})
 """A key without a value, its entries commented out say, is an empty map."""
-EmptyList = BeforeValidator(lambda value: () if value is None else value)
+EmptyList = Adapted(lambda value: () if value is None else value, lambda own: {"type": "null"})
 """Likewise an empty list."""
+OneOrMany = Adapted(lambda value: [value] if isinstance(value, str) else value, lambda own: dict(own["items"]))
+"""A list whose only item may stand without the brackets."""

@@ -41,13 +41,13 @@ class Network(Model):
     )
     datapath: Annotated[Datapath, EmptyMap] = Field(default_factory=Datapath, description="How packets are forwarded.")
     quotas: Annotated[Quotas, EmptyMap] = Field(default_factory=Quotas, description="How many of a thing there may be.")
-    accounts: Annotated[Mapping[ResourceId, Account], EmptyMap] = Field(
+    accounts: Annotated[Mapping[ResourceId, Annotated[Account, EmptyMap]], EmptyMap] = Field(
         default_factory=dict, description="Who owns resources."
     )
     hosts: Annotated[Mapping[ResourceId, Host], EmptyMap] = Field(
         default_factory=dict, description="The hosts of a network that spans several."
     )
-    regions: Annotated[Mapping[ResourceId, Region], EmptyMap] = Field(
+    regions: Annotated[Mapping[ResourceId, Annotated[Region, EmptyMap]], EmptyMap] = Field(
         default_factory=dict, description="Where things run."
     )
     access_points: Annotated[Mapping[ResourceId, AccessPoint], EmptyMap] = Field(

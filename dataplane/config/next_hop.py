@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 from dataplane.config.base import Model
 from dataplane.config.kinds import ResourceId, Whole
 from dataplane.config.problem import shown
-from dataplane.config.values import refuse
+from dataplane.config.values import ID, refuse
 
 PHYSICAL_CONNECTION = "physical_connection"
 KINDS: Final = ("instance", "router_interface", "load_balance", "active_standby")
@@ -121,20 +121,38 @@ class _Schema:
     """The next hop as it is written, for editors: the models hold it unwrapped."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        identifier = {"type": "string", "description": "The id of a router interface."}
-        weight = {"type": "integer", "minimum": 1, "maximum": 255, "default": DEFAULT_WEIGHT}
-        member = _map({"router_interface": identifier, "weight": weight}, "router_interface")
-        members = {"type": "array", "minItems": 2, "maxItems": 4, "items": {"anyOf": [identifier, member]}}
-        pair = _map({"active": identifier, "standby": identifier}, "active", "standby")
+        member = _map({"router_interface": _id("The router interface."), "weight": _WEIGHT}, "router_interface")
+        members = {
+            "description": "Two to four router interfaces to VBRs that share the flows evenly (R51).",
+            "type": "array",
+            "minItems": 2,
+            "maxItems": 4,
+            "items": {"anyOf": [_id("A router interface to a VBR."), member]},
+        }
+        roles = {"active": _id("Who carries the traffic."), "standby": _id("Who takes over.")}
+        pair = _map(roles, *roles) | {"description": "Two router interfaces to VBRs, one of them waiting (R50)."}
         return {
             "oneOf": [
-                _map({"instance": {"type": "string", "description": "An instance of this VPC (R66)."}}, "instance"),
-                _map({"router_interface": identifier}, "router_interface"),
+                _map({"instance": _id("An instance of this VPC that forwards (R66).")}, "instance"),
+                _map({"router_interface": _id("This router's end of a connection (R49).")}, "router_interface"),
                 _map({"load_balance": members}, "load_balance"),
                 _map({"active_standby": pair}, "active_standby"),
-                {"const": PHYSICAL_CONNECTION},
+                {"const": PHYSICAL_CONNECTION, "description": "The line of a VBR (R28)."},
             ]
         }
+
+
+_WEIGHT: Final = {
+    "description": "Its share, 1 to 255; the same for all (R51).",
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 255,
+    "default": DEFAULT_WEIGHT,
+}
+
+
+def _id(description: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{ID.pattern}$", "description": description}
 
 
 def _map(properties: dict[str, Any], *required: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from dataplane.config.values import parse_account_reference, refuse
 
 Role = Literal["initiator", "acceptor"]
 ROLES: tuple[Role, Role] = ("initiator", "acceptor")
+STATE_ALIASES = {"Active": "active", "Activated": "active", "Inactive": "suspended", "Disconnected": "suspended"}
+"""The states as ``dataplane status`` and the consoles spell them, copied into a file say (R5, D7)."""
 
 
 class Peer(Model):
@@ -30,7 +32,7 @@ class PeeringEnd(Model):
     router_interface: ResourceId = Field(description="Its id, unique over the whole configuration.")
     vpc: ResourceId | None = Field(default=None, description="The VPC whose VRouter it belongs to.")
     vbr: ResourceId | None = Field(default=None, description="The VBR it belongs to; initiators only (R9).")
-    state: Annotated[Literal["active", "suspended"], Word("active", "suspended")] = Field(
+    state: Annotated[Literal["active", "suspended"], Word("active", "suspended", aliases=STATE_ALIASES)] = Field(
         default="active", description="suspended at either end: nothing is forwarded (R15)."
     )
     peer: Peer | None = Field(default=None, description="Who must be at the other end, for two accounts (R3).")

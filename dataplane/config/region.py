@@ -18,7 +18,7 @@ class Zone(Described):
 class Region(Described):
     """An attribute of VPCs; it does not change forwarding (R24)."""
 
-    zones: Annotated[Mapping[ResourceId, Zone], EmptyMap] = Field(
+    zones: Annotated[Mapping[ResourceId, Annotated[Zone, EmptyMap]], EmptyMap] = Field(
         default_factory=dict, description="Its zones by id; left out, any zone may be named."
     )
     custom_route_tables: Flag = Field(

@@ -5,7 +5,7 @@ remedy in its refusal. Nothing here knows where in the configuration a value sta
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from typing import Any
 
@@ -66,9 +66,9 @@ def parse_id(value: Any) -> str:
     if ID.fullmatch(text):
         return text
     remedy = "use 1 to 63 of a-z, 0-9 and -, with a letter or digit first and last"
-    lowered = text.lower()
-    if lowered != text and ID.fullmatch(lowered):
-        remedy += f": {lowered}"
+    meant = re.sub("[ _.]", "-", text.lower())
+    if ID.fullmatch(meant) and meant not in _KERNEL_WORDS:
+        remedy += f": {meant}"
     raise refuse(f"`{shown(text)}` is not an id", "D13", remedy)
 
 
@@ -113,9 +113,13 @@ def parse_destination(value: Any) -> IPv4Network:
     prefix = parse_prefix(text) if "/" in text else IPv4Network(parse_address(text))
     if prefix.is_multicast:
         raise refuse(f"{prefix} is multicast, which a vSwitch does not carry", "R84", "route a unicast prefix")
-    if prefix.prefixlen and (prefix.is_loopback or prefix.is_link_local or prefix.is_reserved):
+    if prefix.prefixlen and _is_never_routed(prefix):
         raise refuse(f"{prefix} is never routed", "D12", "route a unicast prefix outside 127/8, 169.254/16 and 240/4")
     return prefix
+
+
+def _is_never_routed(prefix: IPv4Network) -> bool:
+    return prefix.is_loopback or prefix.is_link_local or prefix.is_reserved
 
 
 def parse_prefix(value: Any) -> IPv4Network:
@@ -124,7 +128,7 @@ def parse_prefix(value: Any) -> IPv4Network:
     _no_ipv6(text)
     address, slash, mask = text.partition("/")
     if not slash:
-        raise refuse(f"`{shown(text)}` has no mask", None, f"write {shown(text)}/16, say")
+        raise refuse(f"`{shown(text)}` has no mask", None, f"write {_with_a_mask(text)}, say")
     if not (mask.isascii() and mask.isdigit() and len(mask) <= 2 and (mask == "0" or mask[0] != "0")):
         raise refuse(f"`{shown(mask)}` is not a mask length", None, "write a number from 0 to 32 after the slash")
     try:
@@ -138,6 +142,16 @@ def parse_prefix(value: Any) -> IPv4Network:
     return network
 
 
+def _with_a_mask(text: str) -> str:
+    """What an address without a mask may have meant: no more than a /24 where a /16 would have host bits."""
+    try:
+        address = IPv4Address(text)
+    except AddressValueError:
+        return "192.168.0.0/16"
+    length = 16 if int(address) & 0xFFFF == 0 else 24
+    return str(IPv4Network((address, length), strict=False))
+
+
 def parse_interface_address(value: Any) -> IPv4Interface:
     """An address with its mask, such as 10.10.10.1/30."""
     text = _text(value, "10.10.10.1/30")
@@ -146,9 +160,14 @@ def parse_interface_address(value: Any) -> IPv4Interface:
     if not (mask.isascii() and mask.isdigit() and len(mask) <= 2 and 0 < int(mask) <= 32):
         raise refuse(f"`{shown(text)}` has no mask length", "R27", f"write {shown(address)}/30")
     try:
-        return IPv4Interface(text)
+        interface = IPv4Interface(text)
     except ValueError:
         raise refuse(f"`{shown(text)}` is not an IPv4 address with a mask", "R27", "write 10.10.10.1/30") from None
+    if _is_never_routed(interface.network) or interface.is_multicast:
+        # 169.254.0.1 is also the neighbour on our own transit links (D12).
+        remedy = "use a unicast address outside 127/8, 169.254/16 and 240/4, 10.10.10.1/30 say"
+        raise refuse(f"{interface} is no address of a line", "D12", remedy)
+    return interface
 
 
 def _no_ipv6(text: str) -> None:
@@ -166,7 +185,9 @@ def parse_mac(value: Any) -> str:
     text = _text(value, '"02:00:00:00:00:0a"').lower()
     if not _MAC.fullmatch(text):
         raise refuse(f"`{shown(text)}` is not a MAC address", None, 'write one such as "02:00:00:00:00:0a"')
-    if int(text[:2], 16) & 1 or text == "00:00:00:00:00:00":
+    if text == "00:00:00:00:00:00":
+        raise refuse(f"{text} is nobody's MAC address", "R84", 'write one such as "02:00:00:00:00:0a"')
+    if int(text[:2], 16) & 1:
         raise refuse(f"{text} is not the MAC address of one host", "R84", "make its first octet even, 02 say")
     return text
 
@@ -204,6 +225,12 @@ def parse_bandwidth(value: Any) -> int:
     if not 1_000 <= bits <= MAX_BANDWIDTH:
         raise refuse(f"a bandwidth of {shown(text)} is out of range", None, "use 1kbps to 1000Gbps")
     return bits
+
+
+def bandwidth_text(bits: int) -> str:
+    """A rate in bits per second as the file writes it: 1.5Gbps."""
+    unit = next(name for name in ("Gbps", "Mbps", "kbps") if bits >= _BITS[name] or name == "kbps")
+    return f"{bits / _BITS[unit]:.12g}{unit}"
 
 
 def parse_duration_ms(value: Any) -> int:
@@ -250,13 +277,19 @@ def parse_flag(value: Any) -> bool:
     return value
 
 
-def one_of(*words: str) -> Callable[[Any], str]:
-    """A parser of one word out of a few."""
+def one_of(*words: str, aliases: Mapping[str, str] | None = None) -> Callable[[Any], str]:
+    """A parser of one word out of a few.
+
+    Args:
+        words: what it returns one of.
+        aliases: other spellings, each with the word that it means; messages do not offer them.
+    """
+    meant = {word: word for word in words} | dict(aliases or {})
 
     def parse(value: Any) -> str:
-        if not isinstance(value, str) or value not in words:
+        if not isinstance(value, str) or value not in meant:
             raise refuse(f"`{shown(value)}` is not known here", None, f"write {', '.join(words[:-1])} or {words[-1]}")
-        return value
+        return meant[value]
 
     return parse
 
@@ -278,6 +311,8 @@ def parse_account_reference(value: Any) -> str:
 
 def parse_version(value: Any) -> int:
     """The version of the configuration language."""
+    if value == "1":
+        raise refuse('"1" is read as a text, not as a number', None, "write version: 1, without quotes")
     if value != 1 or isinstance(value, (bool, float)):
         raise refuse(f"version {shown(value)} of the language is not known", None, "write version: 1")
     return 1

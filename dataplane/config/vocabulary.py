@@ -27,6 +27,9 @@ LATER_KEYS = frozenset(
         "classic_instances",
         "multicast_groups",
         "publish",
+        "havips",
+        "secondary_enis",
+        "rds_instances",
     }
 )
 """Keys of features that are planned and not there yet: refused as such, not as unknown (D24)."""

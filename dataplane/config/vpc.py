@@ -35,6 +35,6 @@ class Vpc(Described):
     instances: Annotated[Mapping[ResourceId, Instance], EmptyMap] = Field(
         default_factory=dict, description="Its instances by id."
     )
-    route_tables: Annotated[Mapping[ResourceId, RouteTable], EmptyMap] = Field(
+    route_tables: Annotated[Mapping[ResourceId, Annotated[RouteTable, EmptyMap]], EmptyMap] = Field(
         default_factory=dict, description="Its route tables by id; system is there without being written (R57)."
     )

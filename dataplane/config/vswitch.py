@@ -24,6 +24,11 @@ def is_reserved(cidr: IPv4Network, address: IPv4Address) -> bool:
     return address == cidr[0] or address >= cidr[-3]
 
 
+def room_in(cidr: IPv4Network) -> int:
+    """How many addresses of a prefix instances can have: all but the reserved ones (R74)."""
+    return max(cidr.num_addresses - RESERVED_ADDRESSES, 0)
+
+
 class VSwitch(Described):
     """A prefix whose instances share a zone and a route table."""
 

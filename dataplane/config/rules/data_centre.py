@@ -30,8 +30,8 @@ def _routes(lookup: Lookup, name: str, data_centre: DataCentre) -> Iterator[Prob
     own = Ranges(data_centre.cidrs)
     for index, route in enumerate(data_centre.routes):
         path: Path = ("data_centres", name, "routes", index)
-        if own.touches(route.destination) and route.destination.prefixlen:
-            message = f"{route.destination} is the data centre's own prefix"
+        if own.cover(route.destination):
+            message = f"{route.destination} belongs to the data centre itself"
             yield lookup.error((*path, "destination"), message, "R32", "write the CIDR of a VPC")
         if not route.via:
             yield lookup.error((*path, "via"), "the route goes through no VBR", "R31", "name at least one")

@@ -3,12 +3,12 @@
 VPCs that are not connected may overlap as they like (R88).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from dataplane.config.problem import Path, Problem
 from dataplane.config.rules.lookup import Joined, Lookup
-from dataplane.config.rules.ranges import Ranges, overlapping_pairs
+from dataplane.config.rules.ranges import Ranges, nested, overlapping_pairs
 from dataplane.config.vpc import Vpc
 
 
@@ -23,12 +23,6 @@ def check(lookup: Lookup) -> Iterator[Problem]:
     yield from _on_one_vbr(lookup)
 
 
-def _common_vswitch(vpc: Vpc, prefixes: Ranges) -> str | None:
-    """The first vSwitch that touches some prefixes, with its CIDR for a message."""
-    touching = (f"{name} ({item.cidr})" for name, item in vpc.vswitches.items() if prefixes.touches(item.cidr))
-    return next(touching, None)
-
-
 def _peers(lookup: Lookup, joined: Joined, first: str, second: str) -> Iterator[Problem]:
     """R11, R102, D18: the two ends of a connection."""
     vpcs = lookup.network.vpcs
@@ -38,14 +32,27 @@ def _peers(lookup: Lookup, joined: Joined, first: str, second: str) -> Iterator[
     if lookup.network.profile == "tencent":
         yield lookup.error(joined.path, f"the CIDRs of {cidrs} overlap", "R102", "give them different CIDRs")
         return
-    mine = _common_vswitch(vpcs[first], Ranges(item.cidr for item in vpcs[second].vswitches.values()))
-    if mine is None:
+    pairs = list(_overlapping_vswitches(vpcs, first, second))
+    for mine, other in pairs:
+        message = f"vswitch {mine} of {first} overlaps vswitch {other} of {second}"
+        yield lookup.error(joined.path, message, "R80", "give vswitches of connected VPCs different prefixes")
+    if not pairs:
         remedy = "keep their vswitches apart, as they are now"
         yield lookup.warning(joined.path, f"the CIDRs of {cidrs} overlap", "R11", remedy)
-        return
-    other = _common_vswitch(vpcs[second], Ranges(item.cidr for item in vpcs[first].vswitches.values()))
-    message = f"vswitch {mine} of {first} overlaps vswitch {other} of {second}"
-    yield lookup.error(joined.path, message, "R80", "give vswitches of connected VPCs different prefixes")
+
+
+def _overlapping_vswitches(vpcs: Mapping[str, Vpc], first: str, second: str) -> Iterator[tuple[str, str]]:
+    """Pairs of vSwitches of two VPCs that overlap, the first VPC's first, with their CIDRs for a message."""
+    named = [((vpc, name), item.cidr) for vpc in (first, second) for name, item in vpcs[vpc].vswitches.items()]
+    for (vpc, name), around in nested(named):
+        # One of the other VPC is enough: vSwitches of one VPC that overlap each other are an error of their own.
+        other = next((outer for outer_vpc, outer in around if outer_vpc != vpc), None)
+        if other is not None:
+            mine, theirs = (name, other) if vpc == first else (other, name)
+            yield (
+                f"{mine} ({vpcs[first].vswitches[mine].cidr})",
+                f"{theirs} ({vpcs[second].vswitches[theirs].cidr})",
+            )
 
 
 def _peers_across_regions(lookup: Lookup) -> Iterator[Problem]:
@@ -73,38 +80,53 @@ def _data_centres(lookup: Lookup) -> Iterator[Problem]:
         if data_centre is None or vpc_id is None or (vpc_id, data_centre) in seen:
             continue
         seen.add((vpc_id, data_centre))
-        for cidr in lookup.network.data_centres[data_centre].cidrs:
-            yield from _with_data_centre(lookup, joined.path, vpc_id, data_centre, cidr)
+        yield from _with_data_centre(lookup, joined.path, vpc_id, data_centre)
 
 
-def _with_data_centre(
-    lookup: Lookup, path: Path, vpc_id: str, data_centre: str, cidr: IPv4Network
-) -> Iterator[Problem]:
+def _with_data_centre(lookup: Lookup, path: Path, vpc_id: str, data_centre: str) -> Iterator[Problem]:
     vpc = lookup.network.vpcs[vpc_id]
-    vswitch = _common_vswitch(vpc, Ranges([cidr]))
-    if vpc.cidr == cidr:
-        message = f"VPC {vpc_id} and data centre {data_centre} have the same CIDR {cidr}"
+    cidrs = [cidr for cidr in lookup.network.data_centres[data_centre].cidrs if cidr.overlaps(vpc.cidr)]
+    if vpc.cidr in cidrs:
+        message = f"VPC {vpc_id} and data centre {data_centre} have the same CIDR {vpc.cidr}"
         yield lookup.error(path, message, "R36", "give them different CIDRs")
-    elif vswitch is not None:
-        message = f"vswitch {vswitch} of {vpc_id} overlaps {cidr} of data centre {data_centre}"
+        return
+    inside = Ranges(cidrs)
+    touching = {name: item.cidr for name, item in vpc.vswitches.items() if inside.touches(item.cidr)}
+    for name, vswitch in touching.items():
+        cidr = next(cidr for cidr in cidrs if cidr.overlaps(vswitch))
+        message = f"vswitch {name} ({vswitch}) of {vpc_id} overlaps {cidr} of data centre {data_centre}"
         yield lookup.error(path, message, "R80", "give the vswitch another prefix")
-    elif vpc.cidr.overlaps(cidr):
-        message = f"{vpc.cidr} of {vpc_id} overlaps {cidr} of data centre {data_centre}"
-        yield lookup.warning(path, message, "D18", "keep the vswitches apart from it, as they are now")
+    if not touching:
+        for cidr in cidrs:
+            message = f"{vpc.cidr} of {vpc_id} overlaps {cidr} of data centre {data_centre}"
+            yield lookup.warning(path, message, "D18", "keep the vswitches apart from it, as they are now")
 
 
 def _on_one_vbr(lookup: Lookup) -> Iterator[Problem]:
     """D18: VPCs with overlapping CIDRs on one VBR, unless its routes tell them apart."""
-    by_vbr: dict[str, dict[str, Joined]] = {}
+    routes: dict[str, list[tuple[Joined, IPv4Network]]] = {}
     for joined in lookup.joined:
-        if joined.initiator.vbr is not None and joined.acceptor.vpc is not None:
-            by_vbr.setdefault(joined.initiator.vbr, {}).setdefault(joined.acceptor.vpc, joined)
-    for vbr_id, others in by_vbr.items():
-        for first, second in overlapping_pairs((name, lookup.network.vpcs[name].cidr) for name in others):
-            into_first = Ranges(lookup.prefixes_into(others[first].initiator.router_interface))
-            into_second = lookup.prefixes_into(others[second].initiator.router_interface)
-            common = next((str(prefix) for prefix in into_second if into_first.touches(prefix)), None)
-            if common is not None:
-                message = f"{first} and {second} overlap, and so do the routes of {vbr_id} to them ({common})"
-                remedy = f"make the routes of {vbr_id} to them disjoint"
-                yield lookup.error(others[second].path, message, "D18", remedy)
+        if joined.initiator.vbr is not None:
+            into = lookup.prefixes_into(joined.initiator.router_interface)
+            routes.setdefault(joined.initiator.vbr, []).extend((joined, prefix) for prefix in into)
+    for vbr_id, routed in routes.items():
+        yield from _routes_of_one_vbr(lookup, vbr_id, routed)
+
+
+def _routes_of_one_vbr(lookup: Lookup, vbr_id: str, routed: list[tuple[Joined, IPv4Network]]) -> Iterator[Problem]:
+    said: set[tuple[str | None, str | None]] = set()
+    for (joined, prefix), around in nested(((joined, prefix), prefix) for joined, prefix in routed):
+        for other, _ in around:
+            first, second = sorted((other, joined), key=lambda item: item.id)
+            names = first.acceptor.vpc, second.acceptor.vpc
+            if names[0] == names[1] or names in said or not _do_overlap(lookup, *names):
+                continue
+            said.add(names)
+            message = f"{names[0]} and {names[1]} overlap, and so do the routes of {vbr_id} to them ({prefix})"
+            remedy = f"make the routes of {vbr_id} to them disjoint"
+            yield lookup.error(second.path, message, "D18", remedy)
+
+
+def _do_overlap(lookup: Lookup, first: str | None, second: str | None) -> bool:
+    vpcs = lookup.network.vpcs
+    return vpcs[first or ""].cidr.overlaps(vpcs[second or ""].cidr)

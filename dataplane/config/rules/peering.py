@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataplane.config.peering import ROLES, PeeringConnection, PeeringEnd, Role
 from dataplane.config.problem import Path, Problem
 from dataplane.config.rules.lookup import Joined, Lookup
+from dataplane.config.values import bandwidth_text
 
 
 def check(lookup: Lookup) -> Iterator[Problem]:
@@ -47,16 +48,34 @@ def _missing_end(lookup: Lookup, path: Path, connection: PeeringConnection) -> I
     if not roles:
         yield lookup.error(path, "a connection without ends", "R1", "write initiator: and acceptor:")
     elif len(roles) == 1:
-        missing = "acceptor" if roles[0] == "initiator" else "initiator"
-        message = f"the {missing} is not configured, so nothing is forwarded"
-        yield lookup.warning(path, message, "R3", f"write {missing}:, here or in the other account's file")
+        yield from _lone_end(lookup, path, *connection.ends()[0])
+
+
+def _lone_end(lookup: Lookup, path: Path, role: Role, end: PeeringEnd) -> Iterator[Problem]:
+    """R3, R8: an end without the other one waits for another account; who owns both creates both."""
+    missing = "acceptor" if role == "initiator" else "initiator"
+    account = lookup.account_of(end)
+    if account is not None and end.peer is not None and _is_account(lookup, end.peer.account, account):
+        message = f"the {missing} is missing, and account {account} owns both ends"
+        remedy = f"write {missing}: too; an end alone is for two accounts"
+        yield lookup.error((*path, role), message, "R8", remedy)
+        return
+    message = f"the {missing} is not configured, so nothing is forwarded"
+    yield lookup.warning(path, message, "R3", f"write {missing}:, here or in the other account's file")
+
+
+def _is_account(lookup: Lookup, reference: str, account: str) -> bool:
+    """Whether an id or a uid means an account."""
+    item = lookup.network.accounts.get(account)
+    return reference == account or (item is not None and reference == item.uid)
 
 
 def _peers(lookup: Lookup, joined: Joined) -> Iterator[Problem]:
-    """R3, R7: what each end says of the other is so."""
-    for role, (end, other) in zip(("initiator", "acceptor"), joined.sides(), strict=True):
+    """R3, R7: what each end says of the other is so, and neither of two accounts is silent where the other speaks."""
+    for role, (end, other) in zip(ROLES, joined.sides(), strict=True):
         peer = end.peer
         if peer is None:
+            yield from _silent(lookup, (*joined.path, role), end, other)
             continue
         path: Path = (*joined.path, role, "peer")
         if peer.router_interface != other.router_interface:
@@ -64,10 +83,19 @@ def _peers(lookup: Lookup, joined: Joined) -> Iterator[Problem]:
             remedy = f"write {other.router_interface}, or mend the other end"
             yield lookup.error((*path, "router_interface"), message, "R3", remedy)
         account = lookup.account_of(other)
-        item = lookup.network.accounts.get(account or "")
-        if account is not None and peer.account not in (account, item.uid if item is not None else None):
+        if account is not None and not _is_account(lookup, peer.account, account):
             message = f"the other end belongs to account {account}, not {peer.account}"
             yield lookup.error((*path, "account"), message, "R3", f"write {account}, or mend the other end")
+
+
+def _silent(lookup: Lookup, path: Path, end: PeeringEnd, other: PeeringEnd) -> Iterator[Problem]:
+    """R3: of two accounts that say who they connect to, both say it; where neither does, the file is one person's."""
+    account = lookup.account_of(other)
+    if other.peer is None or account == lookup.account_of(end):
+        return
+    message = f"this end does not say who its peer is, and {other.router_interface} of account {account} does"
+    remedy = f"add peer: {{account: {account}, router_interface: {other.router_interface}}}"
+    yield lookup.warning(path, message, "R3", remedy)
 
 
 def _between_regions(lookup: Lookup, joined: Joined) -> Iterator[Problem]:
@@ -80,7 +108,7 @@ def _between_regions(lookup: Lookup, joined: Joined) -> Iterator[Problem]:
         message = f"the connection of {regions[0]} and {regions[1]} has no bandwidth"
         yield lookup.error(joined.path, message, "R106", "write bandwidth: 100Mbps, say: it is required across regions")
     elif bandwidth > quota:
-        message = f"{bandwidth} bit/s between regions, and the quota is {quota}"
+        message = f"{bandwidth_text(bandwidth)} between regions, and the quota is {bandwidth_text(quota)}"
         remedy = "lower it, or raise quotas: {cross_region_bandwidth: ...}"
         yield lookup.error((*joined.path, "bandwidth"), message, "R106", remedy)
 

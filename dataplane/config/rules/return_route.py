@@ -35,13 +35,17 @@ def _leads(lookup: Lookup, end: PeeringEnd, prefixes: Ranges) -> bool:
     return lookup.has_broken_under("vbrs", end.vbr or "", "routes")
 
 
+def _system_routes(vpc: str | None) -> str:
+    """Where a route is written that all vSwitches use which have not left the system table."""
+    return f"vpcs.{vpc}.route_tables.system.routes"
+
+
 def _to_vpc(lookup: Lookup, joined: Joined, end: PeeringEnd, other: PeeringEnd) -> Iterator[Problem]:
     peer = lookup.network.vpcs[other.vpc or ""]
     if not _leads(lookup, end, Ranges([peer.cidr])):
         message = f"VPC {end.vpc} has no route to VPC {other.vpc}, and packets need one in each direction"
-        remedy = (
-            f"add {{destination: {peer.cidr}, next_hop: {{router_interface: {end.router_interface}}}}} to {end.vpc}"
-        )
+        hop = f"{{router_interface: {end.router_interface}}}"
+        remedy = f"add {{destination: {peer.cidr}, next_hop: {hop}}} to {_system_routes(end.vpc)}"
         yield lookup.warning(joined.path, message, "R72", remedy)
 
 
@@ -52,7 +56,8 @@ def _vbr_to_vpc(lookup: Lookup, joined: Joined) -> Iterator[Problem]:
     cidr = lookup.network.vpcs[other.vpc].cidr
     if not _leads(lookup, end, Ranges([cidr])):
         message = f"VBR {end.vbr} has no route to VPC {other.vpc}"
-        remedy = f"add {{destination: {cidr}, next_hop: {{router_interface: {end.router_interface}}}}} to {end.vbr}"
+        hop = f"{{router_interface: {end.router_interface}}}"
+        remedy = f"add {{destination: {cidr}, next_hop: {hop}}} to vbrs.{end.vbr}.routes"
         yield lookup.warning(joined.path, message, "R28", remedy)
 
 
@@ -66,7 +71,7 @@ def _to_data_centre(lookup: Lookup, joined: Joined) -> Iterator[Problem]:
         if not _leads(lookup, vpc_end, Ranges([cidr])):
             message = f"VPC {vpc_end.vpc} has no route to {cidr} of data centre {data_centre} through {joined.id}"
             hop = f"{{router_interface: {vpc_end.router_interface}}}"
-            remedy = f"add {{destination: {cidr}, next_hop: {hop}}} to {vpc_end.vpc}"
+            remedy = f"add {{destination: {cidr}, next_hop: {hop}}} to {_system_routes(vpc_end.vpc)}"
             yield lookup.warning(joined.path, message, "R30", remedy)
 
 
@@ -82,7 +87,7 @@ def _to_lines(lookup: Lookup) -> Iterator[Problem]:
         for cidr in lookup.network.data_centres[data_centre].cidrs:
             if not over_line.touches(cidr):
                 message = f"VBR {vbr_id} has no route to {cidr} of data centre {data_centre}"
-                remedy = f"add {{destination: {cidr}, next_hop: physical_connection}} to {vbr_id}"
+                remedy = f"add {{destination: {cidr}, next_hop: physical_connection}} to vbrs.{vbr_id}.routes"
                 yield lookup.warning(("vbrs", vbr_id), message, "R28", remedy)
 
 

@@ -6,7 +6,7 @@ from dataplane.config.problem import Path, Problem
 from dataplane.config.rules.lookup import Lookup
 from dataplane.config.rules.ranges import overlapping_pairs
 from dataplane.config.vpc import Vpc
-from dataplane.config.vswitch import RESERVED_ADDRESSES, SYSTEM_TABLE, VSwitch
+from dataplane.config.vswitch import SYSTEM_TABLE, VSwitch, room_in
 
 MIN_PREFIX_LENGTH = 16
 MAX_PREFIX_LENGTH = 29
@@ -76,7 +76,8 @@ def _room(lookup: Lookup, vpc_id: str, vpc: Vpc) -> Iterator[Problem]:
             instances[instance.vswitch] += 1
     for name, vswitch in vpc.vswitches.items():
         probes = sum(1 for source in lookup.probe_sources.get(vpc_id, {}) if source in vswitch.cidr)
-        room = vswitch.cidr.num_addresses - RESERVED_ADDRESSES - probes
-        if instances[name] > max(room, 0):
-            message = f"{instances[name]} instances, and room for {room} in {vswitch.cidr}"
+        room = max(room_in(vswitch.cidr) - probes, 0)
+        if instances[name] > room:
+            noun = "instance" if instances[name] == 1 else "instances"
+            message = f"{instances[name]} {noun}, and room for {room} in {vswitch.cidr}"
             yield lookup.error(("vpcs", vpc_id, "vswitches", name), message, "R79", "use a shorter mask")

@@ -7,6 +7,47 @@ from dataplane.config import InvalidConfig, Loaded, Problem, Source, load_source
 
 Plain = dict[str, Any]
 
+EMPTY = """\
+version: 1
+datapath:
+quotas:
+accounts:
+  corp:
+hosts:
+regions:
+  r:
+    zones:
+      a:
+  other:
+    zones:
+access_points:
+vpcs:
+  vpc-a:
+    account: corp
+    region: r
+    cidr: 10.0.0.0/8
+    vswitches:
+    instances:
+    route_tables:
+      system:
+  vpc-b:
+    account: corp
+    region: other
+    cidr: 10.0.0.0/8
+    route_tables:
+      system:
+        routes:
+services:
+data_centres:
+  idc:
+    cidrs:
+    routes:
+physical_connections:
+vbrs:
+peering_connections:
+"""
+"""Every map and list of the language that may be empty, written as a key without a value."""
+
 
 def two_vpcs() -> Plain:
     """vpc-a and vpc-b of one account and region, peered, with a route in each direction."""
@@ -93,6 +134,39 @@ def system_routes(network: Plain, vpc_id: str = "vpc-a") -> list[Plain]:
     """The list of routes in a VPC's system table."""
     routes: list[Plain] = network["vpcs"][vpc_id]["route_tables"]["system"]["routes"]
     return routes
+
+
+def star(leaves: int) -> Plain:
+    """vpc-hub with a connection to each of some VPCs, routes both ways."""
+    network: Plain = {"version": 1, "vpcs": {"vpc-hub": vpc("192.168.0.0/16", "hub")}, "peering_connections": {}}
+    for number in range(leaves):
+        back = {"destination": "192.168.0.0/16", "next_hop": hop(f"ri-{number}")}
+        network["vpcs"][f"vpc-{number}"] = vpc(f"10.{number}.0.0/16", str(number), back)
+        there = {"destination": f"10.{number}.0.0/16", "next_hop": hop(f"ri-hub-{number}")}
+        system_routes(network, "vpc-hub").append(there)
+        network["peering_connections"][f"pcx-{number}"] = {
+            "initiator": {"router_interface": f"ri-hub-{number}", "vpc": "vpc-hub"},
+            "acceptor": {"router_interface": f"ri-{number}", "vpc": f"vpc-{number}"},
+        }
+    return network
+
+
+def hub_vbr(leaves: int) -> Plain:
+    """vbr-1 with connections to several VPCs."""
+    network = hybrid()
+    system_routes(network).clear()
+    system_routes(network).append({"destination": "10.32.0.0/16", "next_hop": hop("ri-a1")})
+    del network["peering_connections"]["pcx-2"], network["vbrs"]["vbr-2"]
+    for number in range(leaves - 1):
+        route = {"destination": "10.32.0.0/16", "next_hop": hop(f"ri-{number}")}
+        network["vpcs"][f"vpc-{number}"] = vpc(f"172.{16 + number}.0.0/16", str(number), route)
+        back = {"destination": f"172.{16 + number}.0.0/16", "next_hop": hop(f"ri-vbr-{number}")}
+        network["vbrs"]["vbr-1"]["routes"].append(back)
+        network["peering_connections"][f"pcx-x{number}"] = {
+            "initiator": {"router_interface": f"ri-vbr-{number}", "vbr": "vbr-1"},
+            "acceptor": {"router_interface": f"ri-{number}", "vpc": f"vpc-{number}"},
+        }
+    return network
 
 
 def loaded(network: Plain) -> Loaded:

@@ -2,24 +2,9 @@
 
 import pytest
 
-from .networks import hop, hybrid, loaded, problems, said, system_routes, two_vpcs, vpc
+from .networks import hop, hub_vbr, hybrid, loaded, problems, said, star, system_routes, two_vpcs
 
 PCX = "peering_connections.pcx"
-
-
-def star(leaves):
-    """vpc-hub with a connection to each of some VPCs, routes both ways."""
-    network = {"version": 1, "vpcs": {"vpc-hub": vpc("192.168.0.0/16", "hub")}, "peering_connections": {}}
-    for number in range(leaves):
-        back = {"destination": "192.168.0.0/16", "next_hop": hop(f"ri-{number}")}
-        network["vpcs"][f"vpc-{number}"] = vpc(f"10.{number}.0.0/16", str(number), back)
-        there = {"destination": f"10.{number}.0.0/16", "next_hop": hop(f"ri-hub-{number}")}
-        system_routes(network, "vpc-hub").append(there)
-        network["peering_connections"][f"pcx-{number}"] = {
-            "initiator": {"router_interface": f"ri-hub-{number}", "vpc": "vpc-hub"},
-            "acceptor": {"router_interface": f"ri-{number}", "vpc": f"vpc-{number}"},
-        }
-    return network
 
 
 def test_r1_router_interfaces_are_the_two_ends():
@@ -63,7 +48,7 @@ def test_r3_a_connection_with_one_end_waits(missing):
     assert interface.peer is None
 
 
-def test_r3_r8_what_an_end_says_of_the_other_is_compared():
+def test_r3_what_an_end_says_of_the_other_is_compared():
     network = two_vpcs()
     network["vpcs"]["vpc-b"]["account"] = "branch"
     connection = network["peering_connections"]["pcx"]
@@ -133,27 +118,9 @@ def test_r13_r105_connections_of_a_vpc(profile, limit, rule):
     assert said(network) == []
 
 
-def test_r13_connections_of_an_account():
+def test_r13_d6_connections_of_an_account():
     network = star(11) | {"quotas": {"peerings_per_vpc": 100}}
     assert said(network) == [("error", "R13", "accounts.corp")]
-
-
-def hub_vbr(leaves):
-    """vbr-1 with connections to several VPCs."""
-    network = hybrid()
-    system_routes(network).clear()
-    system_routes(network).append({"destination": "10.32.0.0/16", "next_hop": hop("ri-a1")})
-    del network["peering_connections"]["pcx-2"], network["vbrs"]["vbr-2"]
-    for number in range(leaves - 1):
-        route = {"destination": "10.32.0.0/16", "next_hop": hop(f"ri-{number}")}
-        network["vpcs"][f"vpc-{number}"] = vpc(f"172.{16 + number}.0.0/16", str(number), route)
-        back = {"destination": f"172.{16 + number}.0.0/16", "next_hop": hop(f"ri-vbr-{number}")}
-        network["vbrs"]["vbr-1"]["routes"].append(back)
-        network["peering_connections"][f"pcx-x{number}"] = {
-            "initiator": {"router_interface": f"ri-vbr-{number}", "vbr": "vbr-1"},
-            "acceptor": {"router_interface": f"ri-{number}", "vpc": f"vpc-{number}"},
-        }
-    return network
 
 
 def test_r13_r14_connections_of_a_vbr_and_vpcs_of_a_line():
@@ -183,59 +150,14 @@ def test_r24_r106_d5_a_bandwidth_is_required_across_regions_only():
     assert said(network) == []
 
 
-def overlapping(second_vswitch):
-    network = two_vpcs()
-    for letter, cidr in (("a", "192.168.0.0/24"), ("b", second_vswitch)):
-        item = network["vpcs"][f"vpc-{letter}"]
-        item["cidr"] = "192.168.0.0/16"
-        item["vswitches"] = {f"vsw-{letter}": {"zone": "a", "cidr": cidr}}
-        item["instances"] = {}
-    system_routes(network, "vpc-a")[0]["destination"] = "192.168.128.0/17"
-    system_routes(network, "vpc-b")[0]["destination"] = "192.168.0.0/17"
-    return network
-
-
-def test_r11_d18_peers_with_overlapping_cidrs_are_warned_about():
-    assert said(overlapping("192.168.128.0/24")) == [("warning", "R11", PCX)]
-
-
-def test_r80_d18_peers_with_overlapping_vswitches_are_refused():
-    assert said(overlapping("192.168.0.128/25")) == [("error", "R80", PCX)]
-
-
-def test_r102_d18_tencent_refuses_overlapping_cidrs():
-    network = overlapping("192.168.128.0/24") | {"profile": "tencent"}
-    assert said(network) == [("error", "R102", PCX)]
-
-
-@pytest.mark.parametrize(("profile", "severity"), [("tencent", "error"), ("alibaba", "warning")])
-def test_r102_d10_peers_of_one_vpc_in_other_regions(profile, severity):
-    network = star(2) | {"profile": profile}
-    network["vpcs"]["vpc-1"] = vpc("10.0.128.0/17", "1", *system_routes(network, "vpc-1"))
-    system_routes(network, "vpc-hub")[1]["destination"] = "10.0.128.0/17"
-    assert said(network) == []  # in one region they do not affect one another
-    for number in (0, 1):
-        network["vpcs"][f"vpc-{number}"]["region"] = "shanghai"
-        network["peering_connections"][f"pcx-{number}"]["bandwidth"] = "1Gbps"
-    assert said(network) == [(severity, "R102", "peering_connections.pcx-1")]
-
-
-def test_d18_overlapping_vpcs_on_one_vbr_need_disjoint_routes():
-    network = hub_vbr(2)
-    network["vpcs"]["vpc-0"] = vpc("192.168.128.0/17", "0", *system_routes(network, "vpc-0"))
-    network["vbrs"]["vbr-1"]["routes"][2]["destination"] = "192.168.128.0/17"
-    assert said(network) == [("error", "D18", "peering_connections.pcx-x0")]
-    network["vbrs"]["vbr-1"]["routes"][1]["destination"] = "192.168.0.0/17"
-    assert said(network) == []
-
-
 def test_r72_a_route_is_needed_in_each_direction():
     network = two_vpcs()
     system_routes(network, "vpc-b").clear()
     (problem,) = problems(network)
     assert (problem.severity, problem.rule, problem.path) == ("warning", "R72", PCX)
     assert "vpc-b has no route to VPC vpc-a" in problem.message
-    assert problem.remedy == "add {destination: 192.168.0.0/16, next_hop: {router_interface: ri-b}} to vpc-b"
+    route = "{destination: 192.168.0.0/16, next_hop: {router_interface: ri-b}}"
+    assert problem.remedy == f"add {route} to vpcs.vpc-b.route_tables.system.routes"
 
 
 def test_r101_peering_is_not_transitive():
@@ -287,3 +209,93 @@ def test_d4_other_flow_caps_are_refused(cap, where):
     network = hybrid()
     network["peering_connections"]["pcx-1"]["flow_cap"] = cap
     assert said(network) == [("error", "D4", f"peering_connections.pcx-1.flow_cap{where}")]
+
+
+def test_r2_either_vpc_may_be_the_initiator():
+    network = two_vpcs()
+    connection = network["peering_connections"]["pcx"]
+    connection["initiator"], connection["acceptor"] = connection["acceptor"], connection["initiator"]
+    assert said(network) == []
+    assert loaded(network).network.router_interfaces["ri-b"].role == "initiator"
+
+
+@pytest.mark.parametrize("silent", ["initiator", "acceptor"])
+def test_r3_of_two_accounts_both_say_who_their_peer_is(silent):
+    network = two_vpcs()
+    network["vpcs"]["vpc-b"]["account"] = "branch"
+    assert said(network) == []  # one person wrote the file for both
+    connection = network["peering_connections"]["pcx"]
+    connection["initiator"]["peer"] = {"account": "branch", "router_interface": "ri-b"}
+    connection["acceptor"]["peer"] = {"account": "corp", "router_interface": "ri-a"}
+    assert said(network) == []
+    other = connection[silent].pop("peer")
+    (problem,) = problems(network)
+    assert (problem.severity, problem.rule, problem.path) == ("warning", "R3", f"{PCX}.{silent}")
+    assert problem.remedy.endswith(f"router_interface: {other['router_interface']}}}")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("Active", "active"), ("Activated", "active"), ("Inactive", "suspended"), ("Disconnected", "suspended")],
+)
+def test_r5_d7_states_may_be_written_as_they_are_shown(written, meant):
+    network = two_vpcs()
+    network["peering_connections"]["pcx"]["initiator"]["state"] = written
+    assert said(network) == []
+    assert loaded(network).network.router_interfaces["ri-a"].state == meant
+
+
+@pytest.mark.parametrize(("role", "missing"), [("initiator", "acceptor"), ("acceptor", "initiator")])
+@pytest.mark.parametrize("account", ["corp", "12345678"])
+def test_r8_an_end_alone_is_for_two_accounts(role, missing, account):
+    network = two_vpcs()
+    connection = network["peering_connections"]["pcx"]
+    del connection[missing]
+    for item in network["vpcs"].values():
+        item["route_tables"] = {}
+    connection[role]["peer"] = {"account": account, "router_interface": "ri-x"}
+    assert said(network) == [("error", "R8", f"{PCX}.{role}")]
+    connection[role]["peer"]["account"] = "branch"
+    assert said(network) == [("warning", "R3", PCX)]
+
+
+def test_r106_the_message_has_the_units_of_the_file():
+    network = two_vpcs()
+    network["vpcs"]["vpc-b"]["region"] = "shanghai"
+    network["peering_connections"]["pcx"]["bandwidth"] = "1500Mbps"
+    (problem,) = problems(network)
+    assert problem.message == "1.5Gbps between regions, and the quota is 1Gbps"
+
+
+def test_r106_a_vbr_is_in_the_region_of_its_access_point():
+    network = hybrid()
+    network["access_points"]["daxing"]["region"] = "shanghai"
+    del network["peering_connections"]["pcx-2"]["bandwidth"]
+    assert said(network) == [("error", "R106", "peering_connections.pcx-2")]
+
+
+def test_r106_a_region_that_is_not_there_is_no_other_region():
+    network = two_vpcs() | {"regions": {"beijing": {}, "shanghai": {}}}
+    network["vpcs"]["vpc-b"]["region"] = "shanhgai"
+    assert said(network) == [("error", "R12", "vpcs.vpc-b.region")]
+
+
+def test_r12_a_router_that_is_not_there_makes_up_no_other_problems():
+    network = two_vpcs()
+    network["peering_connections"]["pcx"]["acceptor"]["vpc"] = "vpc-x"
+    del network["vpcs"]["vpc-b"]
+    assert said(network) == [("error", "R12", f"{PCX}.acceptor.vpc")]
+
+
+def test_r3_one_account_need_not_say_it_twice():
+    network = two_vpcs()
+    peer = {"account": "corp", "router_interface": "ri-b"}
+    network["peering_connections"]["pcx"]["initiator"]["peer"] = peer
+    assert said(network) == []
+
+
+def test_r106_a_malformed_bandwidth_is_not_missing_besides():
+    network = two_vpcs()
+    network["vpcs"]["vpc-b"]["region"] = "shanghai"
+    network["peering_connections"]["pcx"]["bandwidth"] = "fast"
+    assert said(network) == [("error", None, f"{PCX}.bandwidth")]

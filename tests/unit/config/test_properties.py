@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from dataplane.config import InvalidConfig, Loaded, Problem, Source, load_sources
-from dataplane.config.rules.ranges import Ranges, overlapping_pairs
+from dataplane.config.rules.ranges import MAX_AROUND, Ranges, nested, overlapping_pairs
 from dataplane.model.resource import Origin
 
 from .networks import hybrid, two_vpcs
@@ -63,7 +63,7 @@ VALUES = [
 
 def answer(text):
     """What is said of a text: a network, or messages that each name a place in it."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         result = load_sources([Source("net.yaml", text)])
     except InvalidConfig as error:
@@ -76,7 +76,7 @@ def answer(text):
             assert str(problem).isprintable()
             assert str(problem).startswith(f"net.yaml:{problem.origin.line}:{problem.origin.column}")
         result = error
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     return result
 
 
@@ -165,6 +165,17 @@ def test_38_ranges_agree_with_comparing_all_pairs(prefixes, probe):
     assert all(by_name[first].overlaps(by_name[second]) for first, second in pairs)
     overlaps = any(a.overlaps(b) for index, a in enumerate(networks) for b in networks[index + 1 :])
     assert bool(pairs) == overlaps
+    assert Ranges(networks).cover(address) == any(address.subnet_of(network) for network in networks)
+    wider = address.supernet(4)
+    assert Ranges(networks).cover(wider) == any(wider.subnet_of(network) for network in networks)
+    found = {frozenset((name, outer)) for name, around in nested(named) for outer in around}
+    all_pairs = [(a, b) for index, a in enumerate(named) for b in named[index + 1 :]]
+    assert found == {frozenset((a[0], b[0])) for a, b in all_pairs if a[1].overlaps(b[1])}
+
+
+def test_38_a_pile_of_equal_prefixes_does_not_cost_its_square():
+    pile = [(number, IPv4Network("10.0.0.0/24")) for number in range(MAX_AROUND * 3)]
+    assert max(len(around) for _, around in nested(pile)) == MAX_AROUND
 
 
 def test_37_ids_that_are_equal_in_15_characters_are_two_resources():

@@ -148,7 +148,7 @@ def test_r66_an_instance_that_does_not_forward_is_warned_about():
     assert said(network) == []
 
 
-def test_r16_a_route_to_nothing_is_an_error_that_names_it():
+def test_r16_d8_a_route_to_nothing_is_an_error_that_names_it():
     network = two_vpcs()
     network["peering_connections"] = {}
     found = problems(network)
@@ -156,7 +156,7 @@ def test_r16_a_route_to_nothing_is_an_error_that_names_it():
     assert "vpc-a/system/172.16.0.0/12" in found[0].message
 
 
-def test_r104_under_tencent_such_a_route_is_left_out_with_a_warning():
+def test_r104_d8_under_tencent_such_a_route_is_left_out_with_a_warning():
     network = two_vpcs()
     network["profile"] = "tencent"
     network["peering_connections"] = {}
@@ -227,6 +227,19 @@ def test_r51_two_to_four_members_of_equal_weight(members):
     assert said(network) == [("error", "R51", f"{ROUTES}[1].next_hop")]
 
 
+def test_r51_four_members_share_the_flows():
+    network = hybrid()
+    for number in (3, 4):
+        connection = network["peering_connections"][f"pcx-{number}"] = dict(network["peering_connections"]["pcx-1"])
+        connection["initiator"] = {"router_interface": f"ri-v{number}", "vbr": "vbr-1"}
+        connection["acceptor"] = {"router_interface": f"ri-a{number}", "vpc": "vpc-a"}
+        connection["health_check"] = connection["health_check"] | {"source": f"192.168.10.{number}"}
+        back = {"destination": f"192.168.{number}.0/24", "next_hop": hop(f"ri-v{number}")}
+        network["vbrs"]["vbr-1"]["routes"].append(back)
+    system_routes(network)[0]["next_hop"]["load_balance"] += ["ri-a3", "ri-a4"]
+    assert said(network) == []
+
+
 @pytest.mark.parametrize("weight", [0, 256, -1, "100", 1.5, True])
 def test_r51_weights_are_1_to_255(weight):
     network = hybrid()
@@ -271,3 +284,19 @@ def test_r29_the_line_of_a_vbr_takes_no_value():
 
 def test_d24_a_later_next_hop_without_a_value():
     assert ("error", "D24", f"{ROUTES}[1].next_hop") in said(with_route("10.0.0.0/8", "vpn_gateway"))
+
+
+def test_r70_d24_the_publish_column_comes_later():
+    network = two_vpcs()
+    system_routes(network)[0]["publish"] = True
+    (problem,) = problems(network)
+    assert (problem.severity, problem.rule, problem.path) == ("error", "D24", f"{ROUTES}[0].publish")
+    assert "comes later" in problem.message
+
+
+@pytest.mark.parametrize("key", ["rds_instances", "havips", "secondary_enis", "vpn_gateways", "security_groups"])
+def test_r86_r68_d24_features_that_come_later_are_no_unknown_keys(key):
+    found = problems(two_vpcs() | {key: {}})
+    assert [(problem.rule, problem.path, problem.message) for problem in found] == [
+        ("D24", key, f"`{key}` comes later")
+    ]

@@ -4,6 +4,7 @@ import json
 
 from dataplane.config import Network, schema
 
+from .networks import EMPTY, text_problems
 from .test_design_example import EXAMPLE
 
 
@@ -24,12 +25,28 @@ def test_the_schema_is_json_of_2020_12_and_a_fresh_copy_each_time():
     assert schema()["properties"]
 
 
+def undescribed(part, path=""):
+    """Every key below a schema that says nothing of itself."""
+    if isinstance(part, dict):
+        for key, item in part.get("properties", {}).items():
+            if not item.get("description"):
+                yield f"{path}/{key}"
+        for key, item in part.items():
+            yield from undescribed(item, f"{path}/{key}")
+    elif isinstance(part, list):
+        for index, item in enumerate(part):
+            yield from undescribed(item, f"{path}/{index}")
+
+
 def test_every_key_is_described():
-    bare = [
-        (name, key) for name, keys in properties().items() for key, item in keys.items() if "description" not in item
-    ]
-    # What a next hop needs is described where it is written out, under next_hop.
-    assert [item for item in bare if not item[0].endswith(("Hop", "Member"))] == []
+    assert list(undescribed(schema())) == []
+
+
+def test_the_check_for_descriptions_can_fail():
+    whole = schema()
+    del whole["$defs"]["Route"]["properties"]["next_hop"]["oneOf"][2]["properties"]["load_balance"]["description"]
+    del whole["properties"]["vpcs"]["description"]
+    assert sorted(undescribed(whole)) == ["/$defs/Route/properties/next_hop/oneOf/2/load_balance", "/vpcs"]
 
 
 def test_every_key_of_the_top_level_is_there():
@@ -56,3 +73,29 @@ def test_the_names_of_the_file_are_used():
         "active_standby",
         "const",
     ]
+
+
+def test_keys_without_a_value_are_empty_maps_and_lists():
+    assert text_problems(EMPTY) == []
+
+
+def test_the_schema_knows_that_maps_and_lists_may_be_empty():
+    for name in ("Vpc/vswitches", "Vpc/instances", "Vpc/route_tables", "Vbr/routes", "RouteTable/routes"):
+        model, key = name.split("/")
+        assert {"type": "null"} in properties()[model][key]["anyOf"]
+    top_level = properties()["Network"]
+    assert [key for key, item in top_level.items() if {"type": "null"} not in item.get("anyOf", [])] == [
+        "version",
+        "profile",
+    ]
+
+
+def test_a_map_by_id_takes_no_other_keys():
+    own, _ = properties()["Vpc"]["vswitches"]["anyOf"]
+    assert own["additionalProperties"] is False
+    assert list(own["patternProperties"]) == ["^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"]
+
+
+def test_one_source_of_a_health_check_needs_no_list():
+    own, alone = properties()["HealthCheck"]["source"]["anyOf"]
+    assert own["items"] == alone

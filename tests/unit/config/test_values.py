@@ -17,6 +17,7 @@ PARSERS = {
     "duration": values.parse_duration_ms,
     "flag": values.parse_flag,
     "id": values.parse_id,
+    "version": values.parse_version,
 }
 
 
@@ -61,6 +62,9 @@ def test_what_is_taken(parser, written, wanted):
         ("destination", "somewhere", "`somewhere` is not an IPv4 address", "192.168.1.10"),
         ("destination", "::/0", "`::/0` is IPv6, which this network does not carry", "write an IPv4 address"),
         ("prefix", "10.0.0.0", "`10.0.0.0` has no mask", "write 10.0.0.0/16, say"),
+        ("prefix", "10.1.1.0", "`10.1.1.0` has no mask", "write 10.1.1.0/24, say"),
+        ("prefix", "10.1.1.5", "`10.1.1.5` has no mask", "write 10.1.1.0/24, say"),
+        ("prefix", "office", "`office` has no mask", "write 192.168.0.0/16, say"),
         ("prefix", "10.0.0.0/33", "`10.0.0.0/33` is not an IPv4 prefix", "192.168.0.0/16"),
         ("prefix", "10.0.0.0/08", "`08` is not a mask length", "a number from 0 to 32"),
         ("prefix", "10.0.0.0/255.0.0.0", "`255.0.0.0` is not a mask length", "a number from 0 to 32"),
@@ -72,7 +76,8 @@ def test_what_is_taken(parser, written, wanted):
         ("line", "10.10.10/30", "`10.10.10/30` is not an IPv4 address with a mask", "10.10.10.1/30"),
         ("line", "10.10.10.1/0", "`10.10.10.1/0` has no mask length", "10.10.10.1/30"),
         ("mac", "02:00", "`02:00` is not a MAC address", "02:00:00:00:00:0a"),
-        ("mac", "00:00:00:00:00:00", "00:00:00:00:00:00 is not the MAC address of one host", "even"),
+        ("mac", "01:00:5e:00:00:01", "01:00:5e:00:00:01 is not the MAC address of one host", "even"),
+        ("mac", "00:00:00:00:00:00", "00:00:00:00:00:00 is nobody's MAC address", "02:00:00:00:00:0a"),
         ("uid", "12a", "`12a` is not the number of an account", "digits in quotes"),
         ("uid", 12, "12 is read as a number, not as a text", 'write "12" in quotes'),
         ("account", 12, "12 is read as a number, not as a text", 'write "12" in quotes'),
@@ -83,6 +88,9 @@ def test_what_is_taken(parser, written, wanted):
         ("duration", 2, "2 has no unit", "write 2s or 2ms"),
         ("duration", "-1s", "`-1s` is not a duration", "200ms, 2s"),
         ("flag", "yes", "`yes` is neither true nor false", "write true or false"),
+        ("id", "Web_1.a b", "`Web_1.a b` is not an id", "first and last: web-1-a-b"),
+        ("version", "1", '"1" is read as a text, not as a number', "write version: 1, without quotes"),
+        ("version", 2, "version 2 of the language is not known", "write version: 1"),
         ("id", "x" * 200, f"`{'x' * 61}...` is not an id", "1 to 63"),
         ("id", "a\x1b[0m", "`'a\\x1b[0m'` is not an id", "1 to 63"),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .networks import hybrid, loaded, said, system_routes, two_vpcs
+from .networks import hybrid, loaded, problems, said, system_routes, two_vpcs
 
 CHECK = "peering_connections.pcx-1.health_check"
 
@@ -172,8 +172,23 @@ def test_d1_bounds_of_the_timing(changes, key):
     assert said(with_check(**changes)) == [("error", "D1", f"{CHECK}.{key}")]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"interval": "60s"},
+        {"interval": "1s", "timeout": "1s"},
+        {"timeout": "1ms"},
+        {"fall": 1, "rise": 1},
+        {"fall": 100},
+    ],
+)
+def test_d1_the_bounds_themselves_are_allowed(changes):
+    assert said(with_check(**changes)) == []
+
+
 def test_d1_very_fast_probes_are_warned_about():
     assert said(with_check(interval="9ms", timeout="5ms")) == [("warning", "D1", f"{CHECK}.interval")]
+    assert said(with_check(interval="1ms", timeout="1ms")) == [("warning", "D1", f"{CHECK}.interval")]
     assert said(with_check(interval="10ms", timeout="5ms")) == []
 
 
@@ -195,3 +210,43 @@ def test_r31_a_vbr_whose_line_ends_elsewhere():
     network = hybrid()
     network["data_centres"]["other"] = {"routes": [{"destination": "192.168.0.0/16", "via": ["vbr-1"]}]}
     assert said(network) == [("error", "R31", "data_centres.other.routes[0].via[0]")]
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_own"), [("10.32.0.0/16", True), ("10.32.9.9", True), ("10.0.0.0/8", False)]
+)
+def test_r32_d11_a_route_around_the_own_prefix_is_no_mistake(destination, is_own):
+    # D18 allows a VPC 10.0.0.0/8 beside a data centre 10.32.0.0/16; its router tells them apart by the longest prefix.
+    network = hybrid()
+    routes = [{"destination": text, "via": ["vbr-1"]} for text in ("192.168.0.0/16", destination)]
+    network["data_centres"]["idc"]["routes"] = routes
+    assert said(network) == [("error", "R32", "data_centres.idc.routes[1].destination")] * is_own
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1/30", "169.254.0.1/30", "240.0.0.1/30", "224.0.0.1/30"])
+def test_d12_a_line_has_routable_addresses(address):
+    assert ("error", "D12", "vbrs.vbr-1.local_ip") in said(spoilt("local_ip", address))
+
+
+def test_r80_every_vswitch_that_overlaps_the_data_centre_is_named():
+    network = hybrid()
+    del network["peering_connections"]["pcx-2"], network["vbrs"]["vbr-2"]
+    system_routes(network)[0]["next_hop"] = {"router_interface": "ri-a1"}
+    for number in (1, 2):
+        cidr = f"192.168.{32 + number}.0/24"
+        network["vpcs"]["vpc-a"]["vswitches"][f"vsw-{number}"] = {"zone": "a", "cidr": cidr}
+    network["data_centres"]["idc"]["cidrs"] = ["10.32.0.0/16", "192.168.32.0/20"]
+    messages = [problem.message for problem in problems(network) if problem.rule == "R80"]
+    assert messages == [
+        f"vswitch vsw-{number} (192.168.{32 + number}.0/24) of vpc-a overlaps 192.168.32.0/20 of data centre idc"
+        for number in (1, 2)
+    ]
+
+
+def test_r12_lines_and_vbrs_belong_to_known_accounts():
+    network = hybrid() | {"accounts": {"corp": {}}}
+    network["vbrs"]["vbr-1"]["account"] = network["physical_connections"]["pc-1"]["account"] = "crop"
+    assert said(network) == [
+        ("error", "R12", "physical_connections.pc-1.account"),
+        ("error", "R12", "vbrs.vbr-1.account"),
+    ]

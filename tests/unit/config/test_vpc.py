@@ -156,7 +156,19 @@ def test_d13_names_that_never_become_part_of_a_path(bad):
 
 
 @pytest.mark.parametrize("good", ["a", "0", "a-b", "a" * 63, "i-12345678", "vpc-a", "anything"])
-def test_d13_d23_good_names_need_no_prefix(good):
+def test_r89_d13_d23_good_names_need_no_prefix(good):
     network = two_vpcs()
     network["vpcs"][good] = vpc("10.0.0.0/8", "c") if good != "vpc-a" else network["vpcs"]["vpc-a"]
     assert said(network) == []
+
+
+def test_r12_r26_services_and_access_points_are_in_known_regions_and_on_known_hosts():
+    network = hybrid() | {"regions": {"beijing": {}}}
+    assert said(network) == []
+    network["services"] = {"oss": {"ip": "100.64.1.10", "region": "bejing"}}
+    network["access_points"]["daxing"] = {"region": "bejing", "host": "host-1"}
+    assert sorted(said(network), key=str) == [
+        ("error", "R12", "access_points.daxing.region"),
+        ("error", "R12", "services.oss.region"),
+        ("error", None, "access_points.daxing.host"),
+    ]

@@ -1,8 +1,10 @@
 """Rules about vSwitches and instances."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
-from dataplane.config.vswitch import gateway_of, is_reserved
+from dataplane.config.vswitch import gateway_of, is_reserved, room_in
 
 from .networks import hybrid, loaded, said, two_vpcs
 
@@ -86,7 +88,7 @@ def test_r79_the_first_and_the_last_three_are_reserved(address):
     assert said(network) == [("error", "R79", "vpcs.vpc-a.instances.ecs-a.ip")]
 
 
-def test_r79_r74_the_gateway_is_the_third_last_and_four_are_reserved():
+def test_r79_the_gateway_is_the_third_last_and_four_are_reserved():
     cidr = loaded(two_vpcs()).network.vpcs["vpc-a"].vswitches["vsw-a"].cidr
     assert str(gateway_of(cidr)) == "192.168.0.253"
     assert sum(is_reserved(cidr, address) for address in cidr) == 4
@@ -175,3 +177,19 @@ def test_attach_is_to_a_place_of_its_own():
     assert said(network) == [("error", None, "vpcs.vpc-b.instances.ecs-b.attach")]
     network["vpcs"]["vpc-b"]["instances"]["ecs-b"]["attach"]["interface"] = "eth1"
     assert said(network) == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "room"),
+    [
+        ("192.168.0.0/16", 65_532),
+        ("172.16.0.0/12", 1_048_572),
+        ("10.0.0.0/8", 16_777_212),
+        ("192.168.1.0/24", 252),
+        ("192.168.16.0/20", 4_092),  # the console's 4,091 has one address used
+        ("192.168.1.0/29", 4),
+        ("192.168.1.0/31", 0),
+    ],
+)
+def test_r74_all_addresses_but_four_are_for_instances(cidr, room):
+    assert room_in(IPv4Network(cidr)) == room
