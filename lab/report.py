@@ -57,10 +57,16 @@ def flow_row(result: FlowResult) -> tuple[str, ...]:
 
 
 def _seen(result: FlowResult) -> str:
-    path = " > ".join(result.path) or "nowhere"
+    path = " > ".join(_one_way(result.path)) or "nowhere"
     if result.answer is None:
         return path
     return f"{path}; {result.answer.source} answers {result.answer.error}"
+
+
+def _one_way(path: Sequence[str]) -> Sequence[str]:
+    """The way there, once: the packets of a TCP connection take it again and again (``-o json`` has them all)."""
+    again = next((at for at, namespace in enumerate(path) if at and namespace == path[0]), len(path))
+    return path[:again]
 
 
 def faults(results: Sequence[FlowResult]) -> Iterator[str]:

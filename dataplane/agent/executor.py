@@ -73,12 +73,13 @@ def _hold(action: Action, stage: Stage, execution: Execution) -> bool:
     if action.verb is Verb.DELETE:
         needed = "its unit, which failed" if stage.is_removal and action.units & execution.failed_units else ""
         if needed:
-            execution.outcomes.append(Outcome(action, f"held back for {needed}"))
+            execution.outcomes.append(Outcome(action, f"held back for {needed}", is_held_back=True))
         return bool(needed)
     missing = [need for need in action.object.needs() if need in execution.unmade]
     if not missing:
         return False
-    execution.outcomes.append(Outcome(action, f"held back: it needs {_name(missing[0])}, which is not there"))
+    reason = f"held back: it needs {_name(missing[0])}, which is not there"
+    execution.outcomes.append(Outcome(action, reason, is_held_back=True))
     _mark_unmade(action.object, execution, is_waiting=all(need in execution.waiting for need in missing))
     return True
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataplane.errors import ConflictError
+from dataplane.errors import ConflictError, HostError
 
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -26,10 +26,14 @@ def held(run_dir: Path) -> Iterator[None]:
 
     Raises:
         ConflictError: another run holds it; the message names it.
+        HostError: the lock cannot be made there.
     """
-    run_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     path = run_dir / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        run_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostError(f"cannot make the lock {path}: {error.strerror}; mend {run_dir}, or name another") from error
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

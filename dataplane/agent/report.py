@@ -57,6 +57,8 @@ class Status:
     Args:
         applied_at: UTC, ISO 8601; empty where nothing is applied.
         notes: such as what is not built by this version.
+        leftovers: resources of ours that are here although nothing is applied: an apply was interrupted, or the
+            state was lost.
     """
 
     resources: tuple[ResourceState, ...]
@@ -66,8 +68,9 @@ class Status:
     foreign: tuple[Foreign, ...] = ()
     notes: tuple[str, ...] = ()
     unhealthy: tuple[ResourceState, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
-        """Whether everything that the file asks for is there and nothing foreign is in its way."""
-        return not self.unhealthy and not self.foreign
+        """Whether what the file asks for is there, all of it and nothing else, and nothing foreign is in its way."""
+        return not self.unhealthy and not self.foreign and not self.leftovers

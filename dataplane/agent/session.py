@@ -19,10 +19,10 @@ from dataplane.compile.compiler import compile_network
 from dataplane.compile.lifecycle import forbidden_changes, remember
 from dataplane.config import InvalidConfig, Loaded, load_sources
 from dataplane.model import names
-from dataplane.model.describe import describe, describe_change
+from dataplane.model.describe import describe, describe_change, listed
 from dataplane.model.desired import NOTHING, Desired
 from dataplane.model.ids import IdBook
-from dataplane.model.kernel import Namespace, Sysctl, Veth
+from dataplane.model.kernel import Address, KernelObject, Namespace, Sysctl, Veth
 from dataplane.model.memory import Memory
 from dataplane.model.observation import Observation
 from dataplane.observe.status import resource_states
@@ -44,7 +44,8 @@ class _Round:
 
     def planned(self) -> Planned:
         notices = (self.state.notice,) if self.state.notice else ()
-        notes = (*notices, *_removals(self.desired, self.observation), *_host_changes(self.plan), *self.residents, *self.desired.notes)
+        changes = (*_removals(self.desired, self.observation), *_host_changes(self.plan))
+        notes = (*notices, *changes, *self.residents, *self.desired.notes)
         return Planned(self.plan.actions, notes, self.observation.foreign)
 
 
@@ -107,9 +108,7 @@ class Session:
         state = self._store.load()
         if not state.applied.sources:
             observation = self._driver().observe(())
-            left = tuple(f"{item.mark.removeprefix('dataplane ')}" for item in _namespaces(observation))
-            notes = (f"objects of ours without a file: {', '.join(left)}",) if left else ()
-            return Status((), "", "", (), (), notes)
+            return Status((), "", "", (), notes=(state.notice,) if state.notice else (), leftovers=_ours(observation))
         loaded = load_sources(state.applied.sources)
         desired = compile_network(loaded, state.book, state.memory.addresses())
         observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
@@ -128,7 +127,7 @@ class Session:
         """Everything up to the plan; changes nothing."""
         driver, state = self._driver(), self._store.load()
         if state.is_new:
-            objects = driver.observe(()).objects.values()
+            objects = driver.observe(_places(loaded)).objects.values()
             state = replace(state, book=adopted_book(objects), memory=adopted_memory(objects))
         desired = replace(NOTHING, book=state.book)
         if loaded is not None:
@@ -143,7 +142,7 @@ class Session:
     def _apply(self, loaded: Loaded | None, this: _Round, started: float) -> Report:
         driver = self._driver()
         if not this.plan.actions:
-            self._keep(loaded, this, Execution(), is_clean=True)
+            self._keep(loaded, this, Execution(), is_clean=True, is_rid=True)
             return Report(this.planned(), seconds=time.monotonic() - started)
         # The ids first: an interrupted apply must not give them to others.
         self._store.save(replace(this.state, book=this.desired.book, is_new=False, notice=""))
@@ -152,8 +151,9 @@ class Session:
         if rolled_back:
             self._roll_back(this, driver, execution)
         remaining = () if rolled_back else self._verify(this, driver, execution)
-        is_clean = not remaining and not any(outcome.error for outcome in execution.outcomes)
-        self._keep(loaded, this, execution, is_clean=is_clean)
+        failed = [outcome.action for outcome in execution.outcomes if outcome.error]
+        is_rid = not rolled_back and not remaining and not any(action.verb is Verb.DELETE for action in failed)
+        self._keep(loaded, this, execution, is_clean=not remaining and not failed, is_rid=is_rid)
         seconds = time.monotonic() - started
         return Report(this.planned(), tuple(execution.outcomes), rolled_back, remaining, seconds)
 
@@ -174,14 +174,18 @@ class Session:
         left = [action for action in plan.actions if action.object.key not in reported]
         return tuple(_difference(action) for action in left[:_MAX_REMAINING_LINES])
 
-    def _keep(self, loaded: Loaded | None, this: _Round, execution: Execution, *, is_clean: bool) -> None:
-        """Remember what was applied; ids and facts of what is gone are forgotten after a clean verify only."""
-        book, memory = this.desired.book, this.state.memory
-        fresh = remember(loaded, this.desired, execution.failed_units) if loaded is not None else Memory()
-        if is_clean:
-            book, memory = book.keep(this.desired.used), fresh
-        else:
-            memory = Memory({**memory.facts, **fresh.facts})
+    def _keep(self, loaded: Loaded | None, this: _Round, execution: Execution, *, is_clean: bool, is_rid: bool) -> None:
+        """Remember what was applied.
+
+        Args:
+            is_clean: nothing is left to do; only then are the ids of what is gone forgotten.
+            is_rid: all that the file no longer names is gone, and so are the facts about it: what still waits for a
+                namespace of somebody else's must not keep others from being written anew (R75).
+        """
+        book = this.desired.book.keep(this.desired.used) if is_clean else this.desired.book
+        memory = remember(loaded, this.desired, execution.failed_units) if loaded is not None else Memory()
+        if not is_rid:
+            memory = Memory({**this.state.memory.facts, **memory.facts})
         if loaded is None and is_clean:
             self._store.remove()
             return
@@ -192,8 +196,19 @@ class Session:
         self._store.save(State(book, memory, Applied(sources, at)))
 
 
-def _namespaces(observation: Observation) -> list[Namespace]:
-    return [item for item in observation.objects.values() if isinstance(item, Namespace)]
+def _places(loaded: Loaded | None) -> list[KernelObject]:
+    """Addresses wherever the file asks for one: they lead an agent without memory to instances that are attached."""
+    if loaded is None:
+        return []
+    wanted = compile_network(loaded, IdBook(), {}).wanted.values()
+    return [wish.object for wish in wanted if isinstance(wish.object, Address)]
+
+
+def _ours(observation: Observation) -> tuple[str, ...]:
+    """The resources whose namespaces are here, by their marks; an empty file that creation left, by its name."""
+    found = (item for item in observation.objects.values() if isinstance(item, Namespace))
+    marks = ((item, names.parse_mark(item.mark)) for item in found)
+    return tuple(sorted(" ".join(mark) if mark is not None else f"namespace {item.name}" for item, mark in marks))
 
 
 def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
@@ -204,8 +219,7 @@ def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
         if isinstance(item, Namespace | Veth) and key not in desired.wanted
     }
     gone = sorted(parsed for mark in marks if (parsed := names.parse_mark(mark)) is not None)
-    resources = ", ".join(f"{kind} {path}" for kind, path in gone)
-    return (f"removes {resources}: no longer in the file",) if gone else ()
+    return (f"removes {listed([f'{kind} {path}' for kind, path in gone])}: no longer asked for",) if gone else ()
 
 
 def _host_changes(plan: Plan) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from dataplane.cli.plan import say_beside
 from dataplane.cli.progress import ProgressBar
 from dataplane.cli.report import report_document, report_sections, say_failures
 
+_SETTLED = "nothing of ours is on this host"
+
 
 @click.command(
     epilog="""\b
@@ -35,7 +37,7 @@ def destroy(ctx: click.Context, yes: bool, output: str) -> None:
     with ProgressBar() as progress:
         report = open_session(progress).destroy()
     say_beside(report.planned)
-    emit(report_document(report), output, lambda: report_sections(report, "destroyed"))
+    emit(report_document(report), output, lambda: report_sections(report, "destroyed", _SETTLED))
     say_failures(report, "dataplane destroy")
     if not report.is_done:
         ctx.exit(FAILED)

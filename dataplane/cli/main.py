@@ -4,6 +4,7 @@ A command's module is imported only when that command runs, so that ``--help`` a
 once. Nothing here knows what a command does.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from dataplane.errors import BugError, ConfigError, DataplaneError
 
 INTERRUPTED = 130
 """The exit code after control-C, as shells have it: 128 + SIGINT."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,14 @@ class LazyGroup(click.Group):
     def _run(self, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
         try:
             code = super().main(args, standalone_mode=False, **extra)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by the caller: `>&-`
+                sys.stdout.flush()
         except BrokenPipeError:
+            return _leave_pipe()
+        except OSError as failure:
+            if failure.errno not in _FULL:
+                return _report(failure)
+            error(f"cannot write: {failure.strerror}; make room, or write somewhere else.")
             return _leave_pipe()
         except click.exceptions.Abort:
             note("interrupted")
@@ -122,7 +131,7 @@ def _show_usage(failure: click.ClickException) -> None:
 
 
 def _leave_pipe() -> int:
-    """The reader has gone (``| head``): be quiet, also when the interpreter flushes on its way out."""
+    """Nobody reads on (``| head``, a full disk): be quiet, also when the interpreter flushes on its way out."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 

@@ -116,8 +116,8 @@ def error(text: str) -> None:
 
 
 def is_colour_wanted() -> bool | None:
-    """False where NO_COLOR forbids colours; None lets click look whether the stream is a terminal."""
-    return False if os.environ.get("NO_COLOR") else None
+    """False where NO_COLOR or the terminal forbids them; None lets click look whether the stream is a terminal."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def is_terminal() -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DIFFERS = 3
 """The exit code for differences, and for what is unhealthy."""
 
+AS_THE_FILES_SAY = "this host is as the files say"
+
 _MOST_SYSCTLS = 3
 _SIGN = {Verb.CREATE: "+", Verb.CHANGE: "~", Verb.DELETE: "-"}
 _COLOUR = {Verb.CREATE: "green", Verb.CHANGE: "yellow", Verb.DELETE: "red"}
@@ -64,10 +66,14 @@ def plan_document(planned: "Planned") -> dict[str, object]:
     }
 
 
-def plan_summary(planned: "Planned") -> str:
-    """The first line: ``plan: 12 to create, 1 to change, 0 to delete``."""
+def plan_summary(planned: "Planned", settled: str = AS_THE_FILES_SAY) -> str:
+    """The first line: ``plan: 12 to create, 1 to change, 0 to delete``.
+
+    Args:
+        settled: what this host is where there is nothing to do.
+    """
     if not planned.actions:
-        return "plan: nothing to do, this host is as the files say"
+        return f"plan: nothing to do, {settled}"
     counts = _counts(planned.actions)
     return "plan: " + ", ".join(f"{number:,} to {verb}" for verb, number in counts.items())
 
@@ -134,10 +140,15 @@ def _lines(verb: Verb, actions: list[Action]) -> Iterator[str]:
 
 
 def _asker(action: Action) -> str:
-    """Who asks, and where: what is deleted has often nobody left who asks for it."""
-    owner = (
-        str(action.owner) if action.owner else ("no longer asked for" if action.verb is Verb.DELETE else "this host")
-    )
+    """Who asks, and where: what is deleted has often nobody left who asks for it.
+
+    Where somebody does (the default rules of a new VPC go), it is a part of the resource that goes, not the resource.
+    """
+    is_deletion = action.verb is Verb.DELETE
+    if action.owner is None:
+        owner = "no longer asked for" if is_deletion else "this host"
+    else:
+        owner = f"from {action.owner}" if is_deletion else str(action.owner)
     return owner if action.origin == NOWHERE else f"{owner}  ({action.origin})"
 
 

@@ -9,6 +9,7 @@ import click
 from dataplane.cli.context import did_you_mean, need_root, open_session
 from dataplane.cli.output import Section, Table, count, emit, note, output_option, warn
 from dataplane.cli.plan import DIFFERS
+from dataplane.model.describe import listed
 from dataplane.model.resource import NOWHERE
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def status(ctx: click.Context, kinds: tuple[str, ...], problems: bool, output: s
         note(f"note: {text}")
     for foreign in found.foreign:
         warn(foreign.text)
-    if not found.is_healthy:
+    if found.unhealthy:
         note("`sudo dataplane apply` with the same files mends what is missing or changed.")
+    if not found.is_healthy:
         ctx.exit(DIFFERS)
 
 
@@ -81,6 +83,7 @@ def _document(found: "Status", shown: list["ResourceState"]) -> dict[str, object
         "resources": [_resource(resource) for resource in shown],
         "notes": list(found.notes),
         "foreign": [foreign.text for foreign in found.foreign],
+        "leftovers": list(found.leftovers),
     }
 
 
@@ -98,7 +101,10 @@ def _resource(state: "ResourceState") -> dict[str, object]:
 
 
 def _sections(found: "Status", shown: list["ResourceState"]) -> Iterable[Section]:
-    if not found.applied_at:
+    if found.leftovers:
+        yield f"unhealthy: an apply was not finished, or its state is lost; here are {listed(found.leftovers)}"
+        note("`sudo dataplane apply FILE` makes it whole, `sudo dataplane destroy` takes it away.")
+    elif not found.applied_at:
         yield "nothing is applied on this host"
         note("Apply a network with `sudo dataplane apply FILE`, or try one with `sudo dataplane lab up vpc-peering`.")
     else:

@@ -66,6 +66,10 @@ class FibBuilder:
         """The kernel's number of the table that holds a view."""
         return names.table_number(self._c.numbering.number("table", f"{self._vpc_id}/{rib.name}{view.suffix}"))
 
+    def own_table(self, name: str) -> int:
+        """The kernel's number of a table of the router itself; no id of a route table can be called like it."""
+        return names.table_number(self._c.numbering.number("table", f"{self._vpc_id}//{name}"))
+
     def routes(self, rib: Rib, view: View) -> Iterator[tuple[KernelRoute, RibEntry | None]]:
         """All kernel routes of a view, each with the entry that it stands for (None: the closing route)."""
         table = self.table(rib, view)

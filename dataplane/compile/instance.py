@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from dataplane.compile import sysctl
 from dataplane.compile.context import Compilation
-from dataplane.compile.rib import hidden_instances
+from dataplane.compile.rib import guarded_instances
 from dataplane.config.instance import Instance
 from dataplane.model import names
 from dataplane.model.desired import Declared
@@ -21,15 +21,18 @@ _DEFAULT = IPv4Network("0.0.0.0/0")
 
 def compile_instances(c: Compilation) -> None:
     """Every instance of every VPC."""
+    speakers = _speakers(c)
     for vpc_id, vpc in c.network.vpcs.items():
-        hidden = hidden_instances(c, vpc_id)
+        guarded = guarded_instances(c, vpc_id)
         for instance_id, instance in vpc.instances.items():
             resource = Resource("instance", instance_id)
             origin = c.loaded.origin("vpcs", vpc_id, "instances", instance_id)
-            check_source = not instance.forwarding and instance_id not in hidden
+            check_source = not instance.forwarding and instance_id not in guarded
             for item in _objects(c, vpc_id, instance_id, instance, check_source=check_source):
                 c.add(item, resource, origin, vpc_id)
             is_running = instance.state == "running"
+            if instance_id in speakers:
+                c.add(_default_route(c, vpc_id, instance_id, instance), resource, origin, vpc_id)
             c.declare(
                 Declared(
                     resource,
@@ -40,6 +43,21 @@ def compile_instances(c: Compilation) -> None:
                     unit=vpc_id,
                 )
             )
+
+
+def _speakers(c: Compilation) -> frozenset[str]:
+    """The instances that give their namespace its default route: of several in one namespace, the first that runs."""
+    first: dict[str, str] = {}
+    for vpc_id, vpc in c.network.vpcs.items():
+        for instance_id, instance in vpc.instances.items():
+            if instance.state == "running":
+                first.setdefault(c.instance_namespace(vpc_id, instance_id), instance_id)
+    return frozenset(first.values())
+
+
+def _default_route(c: Compilation, vpc_id: str, instance_id: str, instance: Instance) -> KernelRoute:
+    namespace, gateway = c.instance_namespace(vpc_id, instance_id), c.gateway(vpc_id, instance.vswitch)
+    return KernelRoute(namespace, MAIN_TABLE, _DEFAULT, ifname=_ifname(instance), via=gateway)
 
 
 def _where(c: Compilation, vpc_id: str, instance_id: str, instance: Instance) -> str:
@@ -76,7 +94,6 @@ def _objects(
             # Permanent both ways: such entries do not count in the kernel's one neighbour table.
             Neighbour(router, port, address, instance_mac(instance_id, instance)),
             Neighbour(namespace, _ifname(instance), gateway, names.mac_address("port", instance_id)),
-            KernelRoute(namespace, MAIN_TABLE, _DEFAULT, ifname=_ifname(instance), via=gateway),
         ]
     return items
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from dataplane.compile.context import Compilation
-from dataplane.config.next_hop import NextHop
+from dataplane.config.next_hop import InstanceHop, NextHop
 from dataplane.model.resource import Origin, Resource
 
 SYSTEM = "system"
@@ -104,23 +104,24 @@ def is_hidden(address: IPv4Address, vswitch: IPv4Network, custom_prefixes: froze
     return any(prefix.prefixlen >= vswitch.prefixlen and address in prefix for prefix in custom_prefixes)
 
 
-def hidden_instances(c: Compilation, vpc_id: str) -> frozenset[str]:
-    """Running instances that a custom route takes away from their vSwitch in some table that is looked up.
+def guarded_instances(c: Compilation, vpc_id: str) -> frozenset[str]:
+    """Running instances whose source addresses the kernel's strict check would judge wrongly.
 
-    The kernel's strict source check asks whether the answer would leave by the port that the packet came in by, in
-    the table of the interface that it goes *out* by. For these instances it need not, and honest packets would be
-    dropped: their ports are guarded by rules instead (``route_table.py``).
+    It asks whether the answer would leave by the port that the packet came in by, in the table of the interface that it
+    goes *out* by. Where a custom route takes an instance away from its vSwitch, the answer need not, and honest packets
+    would be dropped; where one leads to an instance, the whole prefix would pass as its source, although it does not
+    forward. Such ports are guarded by rules instead (``route_table.py``).
     """
     vpc = c.network.vpcs[vpc_id]
     used = {SYSTEM, *(vswitch.route_table for vswitch in vpc.vswitches.values())}
-    tables = [
-        frozenset(route.destination for route in vpc.route_tables[name].routes)
-        for name in used
-        if name in vpc.route_tables
-    ]
+    tables = [vpc.route_tables[name].routes for name in used if name in vpc.route_tables]
+    prefixes = [frozenset(route.destination for route in routes) for routes in tables]
+    hops = (route.next_hop for routes in tables for route in routes)
+    next_hops = {hop.instance for hop in hops if isinstance(hop, InstanceHop)}
     return frozenset(
         name
         for name, instance in vpc.instances.items()
-        if instance.state == "running"
-        if any(is_hidden(c.addresses[name], vpc.vswitches[instance.vswitch].cidr, table) for table in tables)
+        if instance.state == "running" and not instance.forwarding
+        if name in next_hops
+        or any(is_hidden(c.addresses[name], vpc.vswitches[instance.vswitch].cidr, table) for table in prefixes)
     )

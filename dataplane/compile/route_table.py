@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from dataplane.compile.context import Compilation
 from dataplane.compile.fib import DEFAULT_ROUTE, FROM_RI, LOCAL, FibBuilder, View, view_of_instance
 from dataplane.compile.leg import why_blackhole
-from dataplane.compile.rib import SYSTEM, Rib, RibEntry, build_rib, hidden_instances, table_names
+from dataplane.compile.rib import SYSTEM, Rib, RibEntry, build_rib, guarded_instances, table_names
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
 from dataplane.model.desired import Declared
@@ -19,6 +19,9 @@ from dataplane.model.resource import Origin, Resource
 PRIORITY_PORTS = 60
 PRIORITY_FROM_RI = 100
 PRIORITY_OWN_PORT = 140
+PRIORITY_GUARDED = 145
+"""Rules that name a source have a priority of their own: a rule without one would be "the same" to the kernel, which
+then refuses to add it, and may delete the wrong one of the two."""
 PRIORITY_CUSTOM_TABLE = 150
 PRIORITY_SPOOFED = 160
 PRIORITY_SYSTEM = 200
@@ -72,17 +75,20 @@ class _VpcTables:
         those whose source is guarded by rules."""
         vpc = self._c.network.vpcs[self._vpc_id]
         next_hops = {name: _instance_next_hops(rib) for name, rib in self._ribs.items()}
-        hidden = hidden_instances(self._c, self._vpc_id)
+        guarded = guarded_instances(self._c, self._vpc_id)
         lookups = []
         for instance_id, instance in vpc.instances.items():
             rib = self._ribs[vpc.vswitches[instance.vswitch].route_table]
             port = self._c.instance_ifname(instance_id)
-            is_guarded = instance_id in hidden and not instance.forwarding
+            is_guarded = instance_id in guarded
             source = IPv4Network(self._c.addresses[instance_id]) if is_guarded else None
-            if instance_id in next_hops[rib.name]:
-                lookups.append(_Lookup(PRIORITY_OWN_PORT, rib, view_of_instance(instance_id), port, source))
-            elif rib.name != SYSTEM or is_guarded:
-                lookups.append(_Lookup(PRIORITY_CUSTOM_TABLE, rib, LOCAL, port, source))
+            is_next_hop = instance_id in next_hops[rib.name]
+            view = view_of_instance(instance_id) if is_next_hop else LOCAL
+            if is_guarded:
+                lookups.append(_Lookup(PRIORITY_GUARDED, rib, view, port, source))
+            elif is_next_hop or rib.name != SYSTEM:
+                priority = PRIORITY_OWN_PORT if is_next_hop else PRIORITY_CUSTOM_TABLE
+                lookups.append(_Lookup(priority, rib, view, port))
         return lookups
 
     def _guard(self, ports: list[str | None]) -> None:
@@ -90,7 +96,7 @@ class _VpcTables:
         if not ports:
             return
         owner, origin = self._owner(self._ribs[SYSTEM])
-        table = names.table_number(self._c.numbering.number("table", f"{self._vpc_id}/spoofed"))
+        table = self._fib.own_table("spoofed")
         hole = KernelRoute(self._namespace, table, DEFAULT_ROUTE, RouteType.BLACKHOLE, metric=names.MAX_METRIC)
         self._c.add(hole, owner, origin, self._vpc_id)
         for port in ports:
@@ -126,7 +132,7 @@ class _VpcTables:
         """Where a custom route hides instances from the system table (R62), the router's own packets to them (ICMP
         errors, answers of the gateway) would follow that route: they look up the ports first."""
         owner, origin = self._owner(self._ribs[SYSTEM])
-        table = names.table_number(self._c.numbering.number("table", f"{self._vpc_id}/ports"))
+        table = self._fib.own_table("ports")
         for route in self._fib.ports(table):
             self._c.add(route, owner, origin, self._vpc_id)
         self._c.add(Rule(self._namespace, PRIORITY_PORTS, table, "lo"), owner, origin, self._vpc_id)

@@ -38,18 +38,20 @@ def _namespace_sysctls(namespace: str, patterns: Mapping[str, str], *, forwardin
 
 
 def router_sysctls(namespace: str) -> list[Sysctl]:
-    """Of a router: forwards, hashes flows on ports too, filters nothing by itself."""
+    """Of a router: forwards, hashes flows on ports too; a port checks sources from birth until it is told otherwise."""
+    birth = "net/ipv4/conf/default/rp_filter"
     return [
-        *_namespace_sysctls(namespace, _ROUTER, forwarding=True),
+        *(item for item in _namespace_sysctls(namespace, _ROUTER, forwarding=True) if item.name != birth),
+        Sysctl(namespace, birth, "1"),
         Sysctl(namespace, "net/ipv4/fib_multipath_hash_policy", "1"),
     ]
 
 
 def instance_sysctls(namespace: str, *, forwarding: bool) -> list[Sysctl]:
     """Of an instance's own namespace: few, since each costs 0.1 ms to read, and there are many instances."""
-    # One that forwards sends packets back out of the interface that they came in by: no redirects for that.
-    patterns = _INSTANCE | _NO_REDIRECTS if forwarding else _INSTANCE
-    return _namespace_sysctls(namespace, patterns, forwarding=forwarding)
+    # One that forwards sends packets back out of the interface that they came in by: no redirects for that. Of all
+    # instances, since an interface keeps what it was born with when its instance begins to forward.
+    return _namespace_sysctls(namespace, _INSTANCE | _NO_REDIRECTS, forwarding=forwarding)
 
 
 def port_sysctls(namespace: str, ifname: str, *, check_source: bool) -> list[Sysctl]:

@@ -14,12 +14,13 @@ from dataplane.kernel.messages import Kind, Seen
 from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import is_our_mark
 from dataplane.kernel.sysctl import SysctlTree
-from dataplane.kernel.wording import foreign_sentence, place
+from dataplane.kernel.wording import foreign_sentence, place, stray_sentence
 from dataplane.model import names
 from dataplane.model.describe import describe
 from dataplane.model.kernel import (
     Address,
     KernelObject,
+    KernelRoute,
     Key,
     Namespace,
     Nexthop,
@@ -168,6 +169,8 @@ class _Reader:
             return
         if item.key in self._wanted.by_key:
             self._foreign[item.key] = foreign_sentence(item)
+        elif is_router and _decides(item):
+            self._foreign[item.key] = stray_sentence(item)
         elif isinstance(item, Address):
             key = self._wanted.addresses.get((item.namespace, item.address.ip))
             if key is not None:
@@ -190,6 +193,14 @@ class _Reader:
         self._foreign |= _links_in_the_way(strangers, self._wanted.veths)
         foreign = (Foreign(key, text) for key, text in self._foreign.items() if key not in self._objects)
         return Observation(self._objects, tuple(foreign))
+
+
+def _decides(item: KernelObject) -> bool:
+    """Whether an object of a router has a say in where packets go: any rule, and routes in tables that rules lead to.
+
+    The tables that the kernel makes are not among these: the rules that lead there are gone.
+    """
+    return isinstance(item, Rule) or (isinstance(item, KernelRoute) and item.table not in route.UNUSED_TABLES)
 
 
 def _links_in_the_way(strangers: Iterable[Link], desired: Mapping[Key, Veth]) -> dict[Key, str]:

@@ -16,6 +16,8 @@ from dataplane.plan.action import Verb
 
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 6, 7, 15, 30
 _TABLE_LOCAL = 255
+UNUSED_TABLES = frozenset({253, 254})
+"""Default and main: in a router no rule leads there."""
 _TABLE_COMPAT = 252  # in the one-byte field, for tables above 255
 _PROTOCOL_KERNEL = 2
 _TYPES = {RouteType.UNICAST: 1, RouteType.BLACKHOLE: 6, RouteType.UNREACHABLE: 7, RouteType.PROHIBIT: 8}

@@ -23,6 +23,11 @@ def foreign_sentence(item: KernelObject) -> str:
     return f"{describe(item)} is not ours and stands where ours belongs; remove it, or change the configuration"
 
 
+def stray_sentence(item: KernelObject) -> str:
+    """The sentence about an object in a router of ours that is not in our place, and sends packets its own way."""
+    return f"{describe(item)} is not ours and decides where packets of this router go; remove it"
+
+
 def failure_sentence(action: Action, cause: Refusal | str) -> str:
     """The sentence about an action that failed.
 

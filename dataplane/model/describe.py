@@ -3,6 +3,7 @@
 Pure: text out of values. One function per kind; it never asks the kernel and never shortens a name.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 from ipaddress import IPv4Network
 
@@ -56,7 +57,17 @@ def describe_change(before: KernelObject, after: KernelObject) -> str:
         for field in fields(after)
         if getattr(before, field.name, None) != getattr(after, field.name)
     ]
-    return f"{describe(after)} ({', '.join(differing)})"
+    return f"{describe(after)} ({', '.join(differing) or 'written again'})"
+
+
+def listed(words: Sequence[str], most: int = 10) -> str:
+    """``a, b and 98 more``: a list that stays a sentence however long it is.
+
+    Args:
+        most: how many are named.
+    """
+    named = ", ".join(words[:most])
+    return named if len(words) <= most else f"{named} and {len(words) - most:,} more"
 
 
 def kind_of(item: KernelObject) -> str:

@@ -8,7 +8,7 @@ from dataplane.model.kernel import KernelObject, Key
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """An object that is not ours, met where we looked; it is never changed.
+    """An object that is not ours, in the place of one of ours or deciding beside it; it is never changed.
 
     Args:
         key: the key that one of our objects would have in its place.

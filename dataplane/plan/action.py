@@ -42,8 +42,10 @@ class Outcome:
     Args:
         is_conflict: the cause lies outside, and is named in the error: a foreign object is in the way, or a namespace
             that others are to bring is not there.
+        is_held_back: it was not tried, because something that it needs failed before it.
     """
 
     action: Action
     error: str | None = None
     is_conflict: bool = False
+    is_held_back: bool = False

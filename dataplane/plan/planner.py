@@ -3,15 +3,15 @@
 Pure: the same two states give the same plan, and equal states give an empty one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from dataplane.model import names
 from dataplane.model.desired import Wanted
-from dataplane.model.kernel import Address, KernelObject, Key, Namespace, Sysctl, Veth, born_with
+from dataplane.model.kernel import Address, KernelObject, Key, Namespace, Rule, Sysctl, Veth, born_with, provides
 from dataplane.model.resource import Resource
 from dataplane.plan.action import Action, Verb
-from dataplane.plan.cascade import without_dependents
+from dataplane.plan.cascade import lost_by_change, without_dependents
 from dataplane.plan.stage import Stage, stage_of
 from dataplane.plan.units import Units, units_by_namespace, units_of
 
@@ -35,20 +35,27 @@ class Plan:
 def make_plan(wanted: Mapping[Key, Wanted], observed: Mapping[Key, KernelObject]) -> Plan:
     """The actions that lead from what was observed to what is wanted."""
     doomed = {key: item for key, item in observed.items() if _must_go(item, wanted.get(key))}
-    staying, shrunk = without_dependents(observed, doomed)
+    places = _Places.of(wanted)
+    first = {key: item for key, item in doomed.items() if places.are_blocked_by(item)}
+    last = {key: item for key, item in doomed.items() if key not in first}
+    staying, shrunk = without_dependents(observed, first, last, wanted)
     by_namespace = units_by_namespace((*observed.values(), *(wish.object for wish in wanted.values())))
+    actions = list(_makings(wanted, staying, shrunk | lost_by_change(wanted, staying)))
+    actions += _deletions(wanted, staying, doomed, by_namespace)
+    links = {key for item in staying.values() if isinstance(item, Veth) for key in provides(item)}
     stages: dict[Stage, list[Action]] = {stage: [] for stage in Stage}
-    for action in _makings(wanted, staying, shrunk):
-        stages[stage_of(action)].append(action)
-        if action.verb is Verb.CREATE:
-            for rule in born_with(action.object):
-                unwanted = Action(Verb.DELETE, rule, None, action.owner, action.origin, action.units)
-                stages[stage_of(unwanted)].append(unwanted)
-    places = _Places.of(wanted, stages[Stage.ADDRESS])
-    for action in _deletions(wanted, staying, doomed, by_namespace):
-        stage = Stage.CLEAR if places.are_blocked_by(action.object) else stage_of(action)
-        stages[stage].append(action)
+    for action in actions:
+        is_in_the_way = action.verb is Verb.DELETE and places.are_blocked_by(action.object)
+        stages[Stage.CLEAR if is_in_the_way else _stage(action, links)].append(action)
     return Plan({stage: tuple(actions) for stage, actions in stages.items() if actions})
+
+
+def _stage(action: Action, links: Container[Key]) -> Stage:
+    """The stage of an action. The rule of a port that only comes or goes is made before it and removed after it."""
+    item = action.object
+    if isinstance(item, Rule) and item.iif not in (None, "lo") and ("link", item.namespace, item.iif) not in links:
+        return Stage.PORT_RULE_REMOVAL if action.verb is Verb.DELETE else Stage.PORT_RULE
+    return stage_of(action)
 
 
 def _must_go(item: KernelObject, wish: Wanted | None) -> bool:
@@ -65,14 +72,17 @@ def _shape(veth: Veth) -> tuple[tuple[str, str, int] | None, ...]:
 
 
 def _makings(
-    wanted: Mapping[Key, Wanted], staying: Mapping[Key, KernelObject], shrunk: frozenset[Key]
+    wanted: Mapping[Key, Wanted], staying: Mapping[Key, KernelObject], lost: frozenset[Key]
 ) -> Iterable[Action]:
     for key, wish in wanted.items():
         before = staying.get(key)
-        if before is not None and key not in shrunk and is_satisfied(wish.object, before):
+        if before is not None and key not in lost and is_satisfied(wish.object, before):
             continue
         verb = Verb.CREATE if before is None else Verb.CHANGE
         yield Action(verb, wish.object, before, wish.owner, wish.origin, wish.units)
+        if verb is Verb.CREATE:
+            for rule in born_with(wish.object):
+                yield Action(Verb.DELETE, rule, None, wish.owner, wish.origin, wish.units)
 
 
 def is_satisfied(desired: KernelObject, observed: KernelObject) -> bool:
@@ -113,19 +123,19 @@ class _Places:
         namespaces: names of wanted namespaces.
         links: (namespace, interface) of wanted link ends.
         ifindexes: of wanted link ends.
-        renumbered: (namespace, interface) of interfaces that get a new address.
+        addressed: (namespace, interface) of interfaces with a wanted address, except ``lo``.
     """
 
     namespaces: frozenset[str]
     links: frozenset[tuple[str, str]]
     ifindexes: frozenset[int]
-    renumbered: frozenset[tuple[str, str]]
+    addressed: frozenset[tuple[str, str]]
 
     @classmethod
-    def of(cls, wanted: Mapping[Key, Wanted], new_addresses: Iterable[Action]) -> "_Places":
+    def of(cls, wanted: Mapping[Key, Wanted]) -> "_Places":
         objects = [wish.object for wish in wanted.values()]
         ends = [end for item in objects if isinstance(item, Veth) for end in item.ends]
-        addresses = [action.object for action in new_addresses if isinstance(action.object, Address)]
+        addresses = [item for item in objects if isinstance(item, Address)]
         return cls(
             frozenset(item.name for item in objects if isinstance(item, Namespace)),
             frozenset((end.namespace, end.ifname) for end in ends),
@@ -140,4 +150,4 @@ class _Places:
         if isinstance(item, Veth):
             return any((end.namespace, end.ifname) in self.links or end.ifindex in self.ifindexes for end in item.ends)
         # A new address would be a secondary of the old one, and deleting a primary takes its secondaries along.
-        return isinstance(item, Address) and (item.namespace, item.ifname) in self.renumbered
+        return isinstance(item, Address) and (item.namespace, item.ifname) in self.addressed

@@ -1,8 +1,10 @@
 """The order of side effects: references before referents, removals last, and fail closed (style, rule 5).
 
 Creates go up the dependency order and deletes come down it. A rule is added after its table is complete and
-removed after its replacement is in. A leg turns into a blackhole only after the groups have let it go,
-because the kernel refuses a blackhole among several members.
+removed after its replacement is in; but the rule of a port that is still to be made comes before the port, when its
+table is closed and empty, and that of a port that goes, goes after it: no packet is ever looked up where its port does
+not belong. A leg turns into a blackhole only after the groups have let it go, because the kernel refuses a blackhole
+among several members.
 """
 
 from enum import IntEnum
@@ -27,24 +29,27 @@ class Stage(IntEnum):
     CLEAR = 0
     NAMESPACE = 1
     SYSCTL = 2
-    LINK = 3
-    LINK_SYSCTL = 4
-    ADDRESS = 5
-    NEIGHBOUR = 6
-    NEXTHOP = 7
-    GROUP = 8
-    BLACKHOLE = 9
-    CLOSING_ROUTE = 10
-    ROUTE = 11
-    RULE = 12
-    RULE_REMOVAL = 13
-    ROUTE_REMOVAL = 14
-    GROUP_REMOVAL = 15
-    NEXTHOP_REMOVAL = 16
-    NEIGHBOUR_REMOVAL = 17
-    ADDRESS_REMOVAL = 18
-    LINK_REMOVAL = 19
-    NAMESPACE_REMOVAL = 20
+    CLOSING_ROUTE = 3
+    PORT_RULE = 4
+    LINK = 5
+    LINK_SYSCTL = 6
+    ADDRESS = 7
+    NEIGHBOUR = 8
+    NEXTHOP = 9
+    GROUP = 10
+    BLACKHOLE = 11
+    ROUTE = 12
+    RULE = 13
+    RULE_REMOVAL = 14
+    ROUTE_REMOVAL = 15
+    GROUP_REMOVAL = 16
+    NEXTHOP_REMOVAL = 17
+    NEIGHBOUR_REMOVAL = 18
+    ADDRESS_REMOVAL = 19
+    LINK_REMOVAL = 20
+    PORT_RULE_REMOVAL = 21
+    CLOSING_ROUTE_REMOVAL = 22
+    NAMESPACE_REMOVAL = 23
 
     @property
     def is_removal(self) -> bool:
@@ -73,9 +78,11 @@ _REMOVING: dict[type, Stage] = {
 
 
 def stage_of(action: Action) -> Stage:
-    """The stage of an action (clearing the way is decided by the planner, which sees the collisions)."""
+    """The stage of an action by itself; clearing the way, and which ports come and go, is decided by the planner."""
     item = action.object
     if action.verb is Verb.DELETE:
+        if isinstance(item, KernelRoute) and item.metric:
+            return Stage.CLOSING_ROUTE_REMOVAL
         return _REMOVING[type(item)]
     if isinstance(item, Sysctl):
         return Stage.SYSCTL if item.ifname is None else Stage.LINK_SYSCTL

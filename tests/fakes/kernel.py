@@ -6,7 +6,7 @@ link, routes whose preferred source is deleted, secondaries of a deleted primary
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dataplane.model.kernel import (
     Address,
@@ -14,6 +14,7 @@ from dataplane.model.kernel import (
     KernelRoute,
     Key,
     Namespace,
+    Neighbour,
     Nexthop,
     NexthopGroup,
     Rule,
@@ -89,7 +90,8 @@ class FakeKernel:
         item = action.object
         if action.verb is Verb.CREATE and item.key in self.objects and not isinstance(item, Sysctl):
             return f"EEXIST {item.key}"
-        if action.verb is Verb.CHANGE and item.key not in self.objects and not isinstance(item, Sysctl):
+        # NLM_F_CREATE | NLM_F_REPLACE makes what is not there; only links are addressed by their index.
+        if action.verb is Verb.CHANGE and item.key not in self.objects and isinstance(item, Veth | Namespace):
             return f"ENOENT {item.key}"
         if not isinstance(item, Rule) and not self._is_there(item.needs()):
             return f"ENODEV {item}"
@@ -97,6 +99,7 @@ class FakeKernel:
 
     def _store(self, action: Action) -> None:
         item = action.object
+        self._flush(item, self.objects.get(item.key))
         self.objects[item.key] = item
         if self._provided is not None and action.verb is Verb.CREATE:
             self._provided.update(provides(item))
@@ -105,6 +108,24 @@ class FakeKernel:
         if isinstance(item, Namespace) and item.mark.startswith("dataplane vpc/"):
             for rule in (Rule(item.name, 32766, 254), Rule(item.name, 32767, 253)):
                 self.objects[rule.key] = rule
+
+    def _flush(self, item: KernelObject, before: KernelObject | None) -> None:
+        """What the kernel drops or resets by itself when an object changes."""
+        if isinstance(item, Veth) and isinstance(before, Veth):
+            for end, was in zip(item.ends, before.ends, strict=True):
+                if end.mac != was.mac:
+                    self._drop(Neighbour, end.namespace, end.ifname)
+        if isinstance(item, Sysctl) and item.name == "net/ipv4/ip_forward" and item != before:
+            for other in self._of(Sysctl):
+                if other.namespace == item.namespace and other.name.endswith("/forwarding"):
+                    self.objects[other.key] = replace(other, value=item.value)
+                elif other.namespace == item.namespace and other.name.endswith("/all/accept_redirects"):
+                    self.objects[other.key] = replace(other, value="0" if item.value == "1" else "1")
+
+    def _drop(self, kind: type, namespace: str, ifname: str) -> None:
+        for other in self._of(kind):
+            if (other.namespace, other.ifname) == (namespace, ifname):
+                del self.objects[other.key]
 
     def _refusal(self, item: KernelObject) -> str | None:
         if isinstance(item, NexthopGroup) and len(item.members) > 1:
@@ -177,6 +198,10 @@ class FakeKernel:
             same_place = (other.namespace, other.ifname) == (address.namespace, address.ifname)
             if same_place and other.address.network == address.address.network:
                 self.objects.pop(other.key)
+        place = (address.namespace, address.ifname)
+        if address.ifname != "lo" and place not in {(other.namespace, other.ifname) for other in self._of(Address)}:
+            self._drop(Neighbour, *place)
+            self._drop(KernelRoute, *place)
         for route in self._of(KernelRoute):
             if route.namespace == address.namespace and route.source == address.address.ip:
                 self.objects.pop(route.key)

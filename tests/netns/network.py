@@ -82,6 +82,11 @@ def _drain(listener: socket.socket) -> Iterator[bytes]:
             return
 
 
+def is_arp(frame: bytes) -> bool:
+    """Whether a frame is an ARP packet."""
+    return frame[12:14] == b"\x08\x06"
+
+
 def send_frame(instance: str, frame: bytes) -> None:
     """Send a frame as it is out of an instance's interface."""
     with netns.entered(names.instance_namespace(instance)):

@@ -118,7 +118,32 @@ def test_foreign_object_in_our_place_is_named_and_kept(world: World, kind: str) 
         assert outcome.error is not None
         assert "not ours" in outcome.error
     assert _state(ROUTER_A) == before
-    assert _texts(world, desired) == {}  # of no concern to those who do not want its place
+    if kind not in ("route", "rule"):  # the two that decide for a whole router, wherever they stand
+        assert _texts(world, desired) == {}  # of no concern to those who do not want its place
+
+
+STRAYS = {
+    "a rule before all of ours": (["rule", "add", "pref", "5", "lookup", "77"], True),
+    "a route in a table that rules lead to": (["route", "add", "blackhole", "0.0.0.0/1", "table", str(SYSTEM)], True),
+    "a route in the main table, which no rule leads to": (["route", "add", "blackhole", "203.0.113.0/24"], False),
+    "what the kernel adds with an address": (["addr", "add", "203.0.113.1/24", "dev", "lo"], False),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS)
+def test_what_decides_beside_ours_in_a_router_is_named_and_kept(world: World, stray: str) -> None:
+    """It stands in nobody's place and takes the packets all the same: said, so that `status` is not healthy."""
+    command, is_said = STRAYS[stray]
+    desired = [*router(ROUTER_A), *gateway(ROUTER_A), *instance(ROUTER_A, 1, 10)]
+    world.create(desired)
+    assert _texts(world, desired) == {}
+    run("ip", "-n", ROUTER_A, *command)
+    before = _state(ROUTER_A)
+    texts = list(_texts(world, desired).values())
+    assert len(texts) == is_said
+    assert all("is not ours and decides" in text and ROUTER_A in text for text in texts)
+    assert {item.key for item in desired} <= set(world.seen(desired))
+    assert _state(ROUTER_A) == before
 
 
 def test_address_with_another_mask_is_in_the_way(world: World) -> None:

@@ -220,3 +220,20 @@ def test_pid_reference_of_a_dead_process_is_one_sentence(network: AppliedNetwork
     report = network.apply(PEERED.replace("ip: 172.16.1.10}", f"ip: 172.16.1.10, attach: {{pid: {pid}}}}}"))
     assert any(f"process {pid} does not run" in str(outcome.error) for outcome in report.failures)
     assert report.rolled_back == ()
+
+
+def test_a_lost_state_file_moves_no_attached_instance(network: AppliedNetwork) -> None:
+    """Style, rule 6: its link lies in a namespace that only the file names; its address was chosen, not written."""
+    run("ip", "netns", "add", "web")
+    attached = "ecs-1: {vswitch: vsw-1, attach: {namespace: web}}"
+    text = PEERED.replace("ecs-1: {vswitch: vsw-1, ip: 172.16.1.10}", attached)
+    try:
+        network.must_apply(text)
+        (network.folder / "state" / "state.sqlite").unlink()
+        text = text.replace(attached, f"ecs-0: {{vswitch: vsw-1}}, {attached}")
+        report = network.must_apply(text)
+        assert "172.16.1.1/24" in inside("web", "ip", "-o", "addr").stdout
+        assert not [a for a in report.planned.actions if a.object.key == ("veth", "dataplane instance/ecs-1")]
+        assert network.session().destroy().is_done
+    finally:
+        run("ip", "netns", "del", "web")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.agent import lock
-from dataplane.errors import ConflictError
+from dataplane.errors import ConflictError, HostError
 
 HOLDER = """
 import sys
@@ -40,3 +40,10 @@ def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
         first.kill()
     with lock.held(tmp_path):
         pass
+
+
+def test_a_place_where_no_lock_can_be_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    where = tmp_path / "file" / "run"
+    with pytest.raises(HostError, match=f"cannot make the lock {where}/lock: Not a directory"), lock.held(where):
+        pytest.fail("held nothing")

@@ -9,7 +9,7 @@ from dataplane.config import InvalidConfig
 from dataplane.model.kernel import KernelObject, Key, Namespace
 from dataplane.plan.action import Action, Verb
 from tests.fakes.kernel import FakeKernel, Killed
-from tests.fakes.networks import PEERED, network
+from tests.fakes.networks import PEERED, many, network
 
 SUSPENDED = PEERED.replace("vpc: vpc-1}", "vpc: vpc-1, state: suspended}", 1)
 TWO_VPCS = (
@@ -114,6 +114,34 @@ def test_death_at_every_operation_is_survived(change: str, tmp_path: Path) -> No
         host.kernel.fault = None
         assert host.session().apply(network(after)).is_done
         assert host.fingerprint() == clean, f"after death at {k}"
+
+
+def test_what_an_interrupted_first_apply_left_is_not_healthy(tmp_path: Path) -> None:
+    """No file was applied, and objects of ours are there: `status` must not say that all is well."""
+    host = prepared(tmp_path, None)
+
+    def die(number: int, action: Action) -> str | None:
+        if number == 30:
+            raise Killed
+        return None
+
+    host.kernel.fault = die
+    with pytest.raises(Killed):
+        host.session().apply(network(PEERED))
+    host.kernel.fault = None
+    status = host.session().status()
+    assert (status.is_healthy, status.applied_at) == (False, "")
+    assert "vpc vpc-1" in status.leftovers
+    assert host.session().destroy().is_done
+    assert host.session().status().is_healthy
+
+
+def test_a_removal_of_many_stays_a_sentence(host: Host) -> None:
+    host.session().apply(network(many(1, 20)))
+    (note,) = host.session().destroy().planned.notes
+    assert note.startswith("removes instance ")
+    assert note.endswith(" more: no longer asked for")
+    assert note.count(", ") == 9
 
 
 def test_a_failed_unit_goes_back_and_the_others_stay(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from dataplane.agent.report import Planned, Report, Status
 from dataplane.cli.main import cli
-from dataplane.model.kernel import KernelRoute, Namespace, Sysctl
+from dataplane.model.kernel import KernelRoute, Namespace, Rule, Sysctl
 from dataplane.model.observation import Foreign
 from dataplane.model.resource import NOWHERE, Origin, Resource
 from dataplane.observe.status import ResourceState
@@ -204,6 +204,31 @@ def test_every_failure_is_named_with_who_asked_and_the_exit_code_is_1(use, comma
         assert text in result.stderr
 
 
+def test_what_waits_for_a_failure_is_one_line(use) -> None:
+    """A missing namespace holds back twenty actions of its instance: the cause is named, not twenty times."""
+    said = "cannot create namespace dp-vpc-red (asked for by vpc red): no space left"
+    waiting = [Outcome(CHANGE, "held back: it needs namespace dp-vpc-red, which is not there", is_held_back=True)] * 20
+    use(report=Report(PLANNED, (Outcome(CREATE, said), *waiting)))
+    result = run("apply")
+    assert result.exit_code == 1
+    assert f"error: {said}\n  asked for by vpc red at net.yaml:12:3\n" in result.stderr
+    assert "error: held back for that: 20 actions, of vpc red; -o json names them all\n" in result.stderr
+    assert len(result.stderr.splitlines()) == 7
+    assert len(json.loads(run("apply", "-o", "json").stdout)["failed"]) == 21
+
+
+def test_what_goes_from_a_resource_that_stays_does_not_look_like_its_end(use) -> None:
+    """The default rules of a new VPC go: `- delete vpc red` would frighten."""
+    rule = Action(Verb.DELETE, Rule("dp-vpc-red", 32766, 254), owner=RED, origin=LINE)
+    use(Planned((CREATE, rule)))
+    assert "- delete  from vpc red  (net.yaml:12:3)\n" in run("plan").stdout
+
+
+def test_destroy_with_nothing_to_do_does_not_speak_of_files(use) -> None:
+    use()
+    assert run("destroy", "--yes").stdout == "plan: nothing to do, nothing of ours is on this host\n"
+
+
 def test_a_failed_apply_as_json(use) -> None:
     use(report=FAILED)
     result = run("apply", "-o", "json")
@@ -272,6 +297,16 @@ def test_status_of_a_healthy_host(use) -> None:
     ]
 
 
+def test_leftovers_without_a_file_are_unhealthy_and_say_what_to_do(use) -> None:
+    use(status=Status((), "", "", (), leftovers=tuple(f"instance i-{number}" for number in range(30))))
+    result = run("status")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("unhealthy: an apply was not finished")
+    assert "instance i-9 and 20 more\n" in result.stdout
+    assert "sudo dataplane apply FILE" in result.stderr and "sudo dataplane destroy" in result.stderr
+    assert len(json.loads(run("status", "-o", "json").stdout)["leftovers"]) == 30
+
+
 def test_an_unhealthy_status_is_3_whatever_the_filters_show(use) -> None:
     use(status=status_of(GOOD, GONE, unhealthy=(GONE,)))
     result = run("status", "--kind", "vpc", "-o", "json")
@@ -306,9 +341,8 @@ def test_status_where_nothing_is_applied_says_what_to_do(use) -> None:
 def test_the_folders_come_from_options_and_environment(monkeypatch) -> None:
     seen = []
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(
-        "dataplane.agent.session.Session", lambda *arguments: seen.append(arguments) or FakeSession(*[None] * 3)
-    )
+    session = FakeSession(NOTHING, Report(NOTHING), Status((), "", "", ()))
+    monkeypatch.setattr("dataplane.agent.session.Session", lambda *arguments: seen.append(arguments) or session)
     monkeypatch.setenv("DATAPLANE_RUN_DIR", "/tmp/run")
-    run("--state-dir", "/tmp/state", "status")
+    assert run("--state-dir", "/tmp/state", "status").exit_code == 0
     assert seen == [(Path("/tmp/state"), Path("/tmp/run"), None)]

@@ -63,6 +63,16 @@ def test_an_error_is_one_sentence_and_its_exit_code(failing, failure: DataplaneE
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", "error: no\n")
 
 
+def test_a_full_disk_under_stdout_is_no_bug() -> None:
+    """``dataplane schema > /dev/full``, a real process: the interpreter's own complaint on its way out counts too."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dataplane", "schema"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write: No space left on device; make room, or write somewhere else.\n"
+
+
 @pytest.mark.parametrize("failure", [BugError("two owners"), KeyError("vpc-a")])
 def test_a_bug_says_so_and_leaves_its_traceback_in_a_file(failing, failure: Exception, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

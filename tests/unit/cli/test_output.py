@@ -75,5 +75,12 @@ def test_counts_are_words(number: int, text: str) -> None:
 
 @pytest.mark.parametrize(("value", "wanted"), [("", None), ("1", False)])
 def test_no_color_is_heeded(value: str, wanted: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TERM", raising=False)
     monkeypatch.setenv("NO_COLOR", value)
     assert output.is_colour_wanted() is wanted
+
+
+def test_a_dumb_terminal_gets_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    assert output.is_colour_wanted() is False
