@@ -5,14 +5,13 @@ The schema is weaker than the loader by nature: it knows neither ranges of addre
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from dataplane.config import Source, load_sources, schema
 
 from .networks import EMPTY, Plain, hybrid, problems, two_vpcs
 from .test_design_example import EXAMPLE
-
-jsonschema = pytest.importorskip("jsonschema", reason="no jsonschema here, so no second opinion of the schema")
 
 TOPOLOGIES = sorted((Path(__file__).resolve().parents[3] / "lab" / "topologies").glob("*/network.yaml"))
 
