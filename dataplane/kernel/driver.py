@@ -5,7 +5,9 @@ All side effects on the slow path happen behind this class. No policy: what to d
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dataplane.kernel import libc, netns, observe, perform
+from dataplane.datapath.vlan import adopted
+from dataplane.kernel import features, libc, netns, observe, perform
+from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject
 from dataplane.model.observation import Observation
 from dataplane.plan.action import Action, Outcome
@@ -40,6 +42,19 @@ class KernelDriver:
             return []
         libc.require_privileges()
         return perform.perform(actions)
+
+    def facts(self) -> HostFacts:
+        """What the kernel of this host can do, as far as it decides how things are built."""
+        return HostFacts(has_8021q=features.has_8021q())
+
+    def line_drops(self) -> Mapping[str, int]:
+        """Frames that the VLAN stand-in has dropped since it was loaded, by reason; only those with any.
+
+        A kernel's own 8021q counts on the devices instead (``ip -s -s link``).
+        """
+        with adopted() as program:
+            counted = program.counters() if program is not None else {}
+        return {reason.words: counted[reason] for reason in counted if reason.is_drop and counted[reason]}
 
     def residents(self, namespaces: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
         """Namespace -> the processes (id, command) that live in it; only those with any."""

@@ -74,6 +74,16 @@ def probe() -> tuple[Feature, ...]:
             return tuple(_feature(question, _ask(question, socket)) for question in _QUESTIONS)
 
 
+def has_8021q() -> bool:
+    """Whether the kernel makes VLAN sub-interfaces, its module loaded on demand; one millisecond."""
+    libc.require_privileges()
+    with netns.Journey():
+        if not _enter_scratch():
+            return False
+        with NetlinkSocket() as socket:
+            return _has_link_kind("vlan")(socket)
+
+
 def _enter_scratch() -> bool:
     try:
         libc.unshare(libc.CLONE_NEWNET)

@@ -1,6 +1,6 @@
 """Links: veth pairs born with each end in its own namespace, and what a dump says about a link.
 
-Owns the messages. Which ends make a pair is decided in ``veth.py``.
+Owns the messages. Which ends make a pair is decided in ``veth.py``, which links are VLANs of ours in ``vlan.py``.
 """
 
 import struct
@@ -20,9 +20,12 @@ LOOPBACK_IFINDEX = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5, 18
 _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 20, 27, 28, 29
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_VLAN_ID = 1
+_IFF_LOWER_UP = 1 << 16
 _SKIP_STATS = 1 << 3  # RTEXT_FILTER_SKIP_STATS: half of a link's message, and nothing for us
 _NLA_F_NESTED = 0x8000
 _FIXED = struct.Struct("=BxHiII")
+_U16 = struct.Struct("=H")
 _PLAIN = (
     (_IFLA_ADDRESS, "IFLA_ADDRESS", "l2addr"),
     (_IFLA_IFNAME, "IFLA_IFNAME", "asciiz"),
@@ -74,6 +77,9 @@ class Link:
         alias: where our mark stands.
         peer_ifindex: of a veth's other end, in whichever namespace that is; 0 for other links.
         mtu: in bytes.
+        parent_ifindex: of the device that a VLAN sub-interface stands on; 0 for other links.
+        vlan: the VLAN id of such a one; 0 for other links.
+        has_carrier: it is up and hears the other side.
         group: of links that the kernel can delete together; 0 unless somebody sets it.
     """
 
@@ -87,6 +93,9 @@ class Link:
     up: bool
     peer_ifindex: int = 0
     group: int = 0
+    parent_ifindex: int = 0
+    vlan: int = 0
+    has_carrier: bool = False
 
     @property
     def end(self) -> VethEnd:
@@ -99,8 +108,10 @@ def read(namespace: str, part: Part) -> Link:
     data, start, end = part
     _, _, ifindex, flags, _ = _FIXED.unpack_from(data, start)
     found = attributes(data, start + _FIXED.size, end)
-    info = found.get(_IFLA_LINKINFO, b"")
-    kind = text(attributes(info, 0, len(info)).get(_IFLA_INFO_KIND)) if info else ""
+    nested = found.get(_IFLA_LINKINFO, b"")
+    info = attributes(nested, 0, len(nested))
+    kind = text(info.get(_IFLA_INFO_KIND))
+    lower = u32(found.get(_IFLA_LINK)) or 0
     return Link(
         namespace=namespace,
         ifindex=ifindex,
@@ -110,9 +121,18 @@ def read(namespace: str, part: Part) -> Link:
         mac=mac(found.get(_IFLA_ADDRESS)),
         mtu=u32(found.get(_IFLA_MTU)) or 0,
         up=bool(flags & IFF_UP),
-        peer_ifindex=(u32(found.get(_IFLA_LINK)) or 0) if kind == "veth" else 0,
+        peer_ifindex=lower if kind == "veth" else 0,
         group=u32(found.get(_IFLA_GROUP)) or 0,
+        parent_ifindex=lower if kind == "vlan" else 0,
+        vlan=_vlan_id(info.get(_IFLA_INFO_DATA, b"")) if kind == "vlan" else 0,
+        has_carrier=bool(flags & _IFF_LOWER_UP),
     )
+
+
+def _vlan_id(data: bytes) -> int:
+    """The VLAN id among the parameters of a sub-interface."""
+    value = attributes(data, 0, len(data)).get(_IFLA_VLAN_ID)
+    return int(_U16.unpack_from(value)[0]) if value else 0
 
 
 def get_request(ifindex: int) -> bytearray:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dataplane.errors import HostError
-from dataplane.kernel import address, link, neighbour, netns, nexthop, route, rule, veth
+from dataplane.kernel import address, link, neighbour, netns, nexthop, perform_vlan_tc, route, rule, veth, vlan
 from dataplane.kernel.link import Link
 from dataplane.kernel.messages import Kind, Seen
 from dataplane.kernel.netlink import NetlinkSocket
-from dataplane.kernel.ownership import is_our_mark
+from dataplane.kernel.ownership import is_our_ifindex, is_our_mark
 from dataplane.kernel.sysctl import SysctlTree
 from dataplane.kernel.wording import foreign_sentence, place, stray_sentence
 from dataplane.model import names
@@ -28,6 +28,8 @@ from dataplane.model.kernel import (
     Rule,
     Sysctl,
     Veth,
+    VlanLink,
+    link_ends,
 )
 from dataplane.model.observation import Foreign, Observation
 
@@ -41,6 +43,7 @@ class _Wanted:
 
     by_key: dict[Key, KernelObject] = field(default_factory=dict)
     veths: dict[Key, Veth] = field(default_factory=dict)
+    vlans: dict[Key, VlanLink] = field(default_factory=dict)
     sysctls: dict[str, list[Sysctl]] = field(default_factory=lambda: defaultdict(list))
     addresses: dict[tuple[str, object], Key] = field(default_factory=dict)
     references: set[str] = field(default_factory=set)
@@ -55,6 +58,9 @@ class _Wanted:
                 case Veth():
                     wanted.veths[item.key] = item
                     wanted.references.update(end.namespace for end in item.ends)
+                case VlanLink():
+                    wanted.vlans[item.key] = item
+                    wanted.references.add(item.namespace)
                 case Sysctl():
                     wanted.sysctls[item.namespace].append(item)
                     wanted.references.add(item.namespace)
@@ -83,7 +89,7 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
         reader.read_ours(journey)
         reader.read_attached(journey)
         journey.go_home()
-        reader.read_sysctls(names.HOST)
+        reader.read_host()
     return reader.finish()
 
 
@@ -95,7 +101,9 @@ class _Reader:
         self._objects: dict[Key, KernelObject] = {}
         self._foreign: dict[Key, str] = {}
         self._view = veth.LinkView()
+        self._host = vlan.HostView()
         self._visited: set[str] = {names.HOST}
+        self._absent: set[str] = set()
 
     def read_ours(self, journey: netns.Journey) -> None:
         """Every namespace under our prefix. One without our mark is foreign, and nothing in it is looked at."""
@@ -126,13 +134,14 @@ class _Reader:
             self._objects[key] = Namespace(name, "")
 
     def read_attached(self, journey: netns.Journey) -> None:
-        """Namespaces that others made and instances are attached to. One that is missing is found out when acting."""
+        """Namespaces that others made and instances are attached to. One that is missing is noted."""
         for reference in sorted(self._wanted.references - self._visited):
             if names.is_our_namespace_name(reference):
                 continue  # still to be made
             try:
                 journey.go(reference)
             except HostError:
+                self._absent.add(reference)
                 continue
             with NetlinkSocket() as socket:
                 self._read_namespace(socket, reference, is_router=False)
@@ -184,15 +193,36 @@ class _Reader:
                 if found is not None:
                     self._objects[found.key] = found
 
+    def read_host(self) -> None:
+        """The namespace that the thread came from: parents and far ends of VLAN links, and sysctls.
+
+        Of its links only those that could be ours are looked at as such.
+        """
+        try:
+            with NetlinkSocket() as socket:
+                self._host = perform_vlan_tc.read_host(socket)
+        except HostError as error:
+            raise HostError(f"cannot read the state {place(names.HOST)}: {error}") from error
+        candidates = self._host.links.values()
+        self._view.links.extend(one for one in candidates if is_our_ifindex(one.ifindex) or is_our_mark(one.alias))
+        self.read_sysctls(names.HOST)
+
     def finish(self) -> Observation:
-        """Pair the veths, find the links in our way, hand everything over."""
+        """Tell VLAN links from veths, pair the veths, find the links in our way, hand everything over."""
+        vlans = vlan.find(self._view, self._host, self._wanted.vlans)
+        self._objects.update(vlans.links)
+        everything = self._view.links
+        self._view.links = [one for one in everything if (one.namespace, one.ifindex) not in vlans.ends]
         veths = veth.pair(self._view, self._wanted.veths)
         self._objects.update(veths)
-        ours = {(end.namespace, end.ifindex) for found in veths.values() for end in found.ends}
-        strangers = [found for found in self._view.links if (found.namespace, found.ifindex) not in ours]
-        self._foreign |= _links_in_the_way(strangers, self._wanted.veths)
+        ours = vlans.ends | {(end.namespace, end.ifindex) for found in veths.values() for end in found.ends}
+        strangers = [
+            one for one in (*everything, *self._host.links.values()) if (one.namespace, one.ifindex) not in ours
+        ]
+        self._foreign |= _links_in_the_way(strangers, {**self._wanted.veths, **self._wanted.vlans})
+        self._foreign |= vlan.in_the_way(strangers, self._host, self._wanted.vlans)
         foreign = (Foreign(key, text) for key, text in self._foreign.items() if key not in self._objects)
-        return Observation(self._objects, tuple(foreign))
+        return Observation(self._objects, tuple(foreign), frozenset(self._absent))
 
 
 def _decides(item: KernelObject) -> bool:
@@ -203,12 +233,12 @@ def _decides(item: KernelObject) -> bool:
     return isinstance(item, Rule) or (isinstance(item, KernelRoute) and item.table not in route.UNUSED_TABLES)
 
 
-def _links_in_the_way(strangers: Iterable[Link], desired: Mapping[Key, Veth]) -> dict[Key, str]:
+def _links_in_the_way(strangers: Iterable[Link], desired: Mapping[Key, Veth | VlanLink]) -> dict[Key, str]:
     """Links that are not ours and have the name or the ifindex that an end of ours shall have."""
     places: dict[tuple[str, str | int], Key] = {}
     for wanted in desired.values():
-        for end in wanted.ends:
-            places[end.namespace, end.ifname] = places[end.namespace, end.ifindex] = wanted.key
+        for namespace, ifname, ifindex in link_ends(wanted):
+            places[namespace, ifname] = places[namespace, ifindex] = wanted.key
     found: dict[Key, str] = {}
     for stranger in strangers:
         key = places.get((stranger.namespace, stranger.ifname)) or places.get((stranger.namespace, stranger.ifindex))

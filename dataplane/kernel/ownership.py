@@ -3,6 +3,7 @@
 - namespace: the prefix in its name, and a mark as the alias of its ``lo``; or an empty file of such a name.
 - veth: the pair's mark as the alias of both ends; or, between birth and mark, an ifindex of our range at an end
   in a namespace of ours.
+- VLAN link: the same, for a sub-interface and for both ends of a stand-in. Its filters: ``tc.py``; pins: ``bpffs.py``.
 - address: IFA_PROTO. Neighbour: NDA_PROTOCOL. Next hop: nh_protocol. Route: rtm_protocol. Rule: FRA_PROTOCOL.
 - sysctl: none; the ones that are asked for, in namespaces that are ours or attached, and on the host.
 """

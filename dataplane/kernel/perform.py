@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataplane.errors import ConflictError, DataplaneError, PermissionDenied
-from dataplane.kernel import address, link, neighbour, netns, nexthop, perform_veth, route, rule
+from dataplane.kernel import address, link, neighbour, netns, nexthop, perform_veth, perform_vlan, route, rule
 from dataplane.kernel.messages import Kind, Seen
 from dataplane.kernel.netlink import NetlinkSocket, Refusal
 from dataplane.kernel.sysctl import SysctlTree
@@ -28,6 +28,7 @@ from dataplane.model.kernel import (
     Rule,
     Sysctl,
     Veth,
+    VlanLink,
 )
 from dataplane.plan.action import Action, Outcome, Verb
 
@@ -60,15 +61,17 @@ def perform(actions: Sequence[Action]) -> list[Outcome]:
                 outcomes += [_perform_namespace(action, visits) for action in batch]
             elif kind is Veth:
                 outcomes += perform_veth.perform(batch, visits)
+            elif kind is VlanLink:
+                outcomes += perform_vlan.perform(batch, visits)
             else:
                 outcomes += _perform_local(batch, visits)
     return outcomes
 
 
 def _batch_of(action: Action) -> type:
-    """What may be batched together: namespaces, veths, and all that lives within one namespace."""
+    """What may be batched together: namespaces, veths, VLAN links, and all that lives within one namespace."""
     kind = type(action.object)
-    return kind if kind in (Namespace, Veth) else object
+    return kind if kind in (Namespace, Veth, VlanLink) else object
 
 
 def _perform_namespace(action: Action, visits: Visits) -> Outcome:
@@ -96,7 +99,7 @@ def _perform_local(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     groups: dict[str, list[tuple[int, Action]]] = {}
     for index, action in enumerate(actions):
-        assert not isinstance(action.object, (Namespace, Veth))
+        assert not isinstance(action.object, (Namespace, Veth, VlanLink))
         groups.setdefault(action.object.namespace, []).append((index, action))
     for reference, group in groups.items():
         stop = visits.go(reference)

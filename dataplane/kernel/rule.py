@@ -74,7 +74,11 @@ def request(verb: Verb, item: Rule, ifindex_of: Ifindexes) -> bytearray:
 
 
 def read(namespace: str, ifnames: Mapping[int, str], part: Part) -> Seen | None:
-    """A rule out of a dump; None for the rule of the local table and for rules that we could not have made."""
+    """A rule out of a dump; None for the rule of the local table.
+
+    One that we could not have made (a mark, a type of service, no look-up but a blackhole) is foreign whatever its
+    protocol says. It has no table here, so that it can never be taken for the rule of ours that it resembles.
+    """
     del ifnames
     data, start, end = part
     _, dst_len, src_len, tos, _, _, _, action, flags = _FIXED.unpack_from(data, start)
@@ -82,17 +86,18 @@ def read(namespace: str, ifnames: Mapping[int, str], part: Part) -> Seen | None:
     priority = u32(found.get(_FRA_PRIORITY)) or _LOCAL_PRIORITY
     suppressed = u32(found.get(_FRA_SUPPRESS_PREFIXLEN))
     is_plain = action == FR_ACT_TO_TBL and not tos and not flags & 0x2 and suppressed in (None, _NOT_SUPPRESSED)
-    if priority == _LOCAL_PRIORITY or not is_plain or not found.keys() <= _KNOWN:
+    if priority == _LOCAL_PRIORITY:
         return None
+    could_be_ours = is_plain and found.keys() <= _KNOWN
     item = Rule(
         namespace=namespace,
         priority=priority,
-        table=u32(found.get(_FRA_TABLE)) or 0,
+        table=(u32(found.get(_FRA_TABLE)) or 0) if could_be_ours else 0,
         iif=text(found.get(_FRA_IIFNAME)) or None,
         source=prefix(found.get(_FRA_SRC), src_len) if src_len else None,
         destination=prefix(found.get(_FRA_DST), dst_len) if dst_len else None,
     )
-    return Seen(item, u8(found.get(_FRA_PROTOCOL)) == names.ROUTE_PROTOCOL)
+    return Seen(item, could_be_ours and u8(found.get(_FRA_PROTOCOL)) == names.ROUTE_PROTOCOL)
 
 
 def is_default(item: Rule) -> bool:

@@ -21,6 +21,7 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VethEnd,
+    VlanLink,
 )
 
 _EVERYTHING = IPv4Network("0.0.0.0/0")
@@ -36,6 +37,8 @@ def describe(item: KernelObject) -> str:
             return _sysctl(item)
         case Veth():
             return _veth(item)
+        case VlanLink():
+            return _vlan(item)
         case Address():
             return _address(item)
         case Neighbour():
@@ -97,6 +100,13 @@ def _veth(item: Veth) -> str:
     return f"veth {' <-> '.join(_end(end) for end in item.ends)} mtu {item.mtu}"
 
 
+def _vlan(item: VlanLink) -> str:
+    how = item.mode.value if item.far_ifname is None else f"{item.mode.value} by {item.far_ifname}"
+    state = "" if item.up else " down"
+    follows = "" if item.follows_parent else ", not as its parent is"
+    return f"{_where(item.namespace)}vlan {item.vlan} {item.ifname} on {item.parent} ({how}){state}{follows}"
+
+
 def _end(end: VethEnd) -> str:
     return f"{_where(end.namespace)}{end.ifname} {end.mac}{'' if end.up else ' down'}"
 
@@ -146,7 +156,8 @@ def _rule(item: Rule) -> str:
         words.append(f"to {item.destination}")
     if item.iif is not None:
         words.append(f"iif {item.iif}")
-    return f"{_where(item.namespace)}{' '.join(words)} lookup {item.table}"
+    words.append(f"lookup {item.table}" if item.table else "(of a kind that we do not make)")
+    return _where(item.namespace) + " ".join(words)
 
 
 def _where(namespace: str) -> str:

@@ -34,6 +34,7 @@ class Declared:
         reason: why it is not in its good state; empty otherwise.
         kernel_object: the object that a person would look at.
         unit: the unit it belongs to.
+        detail: what of the configuration a person wants to see beside it (R70, R87).
     """
 
     resource: Resource
@@ -42,6 +43,7 @@ class Declared:
     reason: str = ""
     kernel_object: str = ""
     unit: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,52 @@ class Veth:
         return tuple(("namespace", end.namespace) for end in self.ends)
 
 
+class VlanMode(StrEnum):
+    """How a VLAN link is made: by the kernel's 8021q, or by a veth and tc programs where the kernel has none."""
+
+    KERNEL = "8021q"
+    TC = "tc"
+
+
+@dataclass(frozen=True, slots=True)
+class VlanLink:
+    """A link in a border router's namespace that speaks one VLAN on a device of the host (R26, R27).
+
+    Its MAC and its carrier are the parent's. They are no desired state, since the parent is not ours; in tc mode,
+    where nobody sees to them, ``follows_parent`` says whether they agree.
+
+    Args:
+        mark: names the link (``dataplane line/vbr-1``); it is the identity.
+        namespace: of the router.
+        ifname: there.
+        ifindex: there.
+        parent: the device in the namespace that the command runs in.
+        vlan: the 802.1Q VLAN id, 1 to 4094.
+        mode: how it is made.
+        far_ifname: in tc mode, the veth's other end, in the parent's namespace; else None.
+        far_ifindex: of that end; else None.
+    """
+
+    mark: str
+    namespace: str
+    ifname: str
+    ifindex: int
+    parent: str
+    vlan: int
+    mode: VlanMode
+    far_ifname: str | None = None
+    far_ifindex: int | None = None
+    follows_parent: bool = True
+    up: bool = True
+
+    @property
+    def key(self) -> Key:
+        return ("vlan", self.mark)
+
+    def needs(self) -> tuple[Key, ...]:
+        return (("namespace", self.namespace),)
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An IPv4 address on an interface."""
@@ -217,6 +263,9 @@ class KernelRoute:
         needed: list[Key] = [("namespace", self.namespace), ("link", self.namespace, self.ifname)]
         if self.nexthop is not None:
             needed.append(("nexthop", self.namespace, self.nexthop))
+        if self.source is not None:
+            # The kernel refuses a preferred source that is no address of the router, and drops the route with it.
+            needed.append(("source", self.namespace, self.source))
         return tuple(needed)
 
 
@@ -241,14 +290,30 @@ class Rule:
         return (("namespace", self.namespace), closing)
 
 
-KernelObject = Namespace | Sysctl | Veth | Address | Neighbour | Nexthop | NexthopGroup | KernelRoute | Rule
+KernelObject = Namespace | Sysctl | Veth | VlanLink | Address | Neighbour | Nexthop | NexthopGroup | KernelRoute | Rule
 
 
 def provides(item: KernelObject) -> tuple[Key, ...]:
-    """The keys that other objects may need of this one: its own, and one per link end it brings."""
+    """The keys that other objects may need of this one: its own, one per link end, the source that an address is."""
+    if isinstance(item, Address):
+        return (item.key, ("source", item.namespace, item.address.ip))
     if isinstance(item, Veth):
         return (item.key, *(("link", end.namespace, end.ifname) for end in item.ends))
+    if isinstance(item, VlanLink):
+        return (item.key, ("link", item.namespace, item.ifname))
     return (item.key,)
+
+
+def link_ends(item: KernelObject) -> tuple[tuple[str, str, int], ...]:
+    """Namespace, name and ifindex of every interface that an object brings."""
+    if isinstance(item, Veth):
+        return tuple((end.namespace, end.ifname, end.ifindex) for end in item.ends)
+    if isinstance(item, VlanLink):
+        near = (item.namespace, item.ifname, item.ifindex)
+        if item.far_ifname is None or item.far_ifindex is None:
+            return (near,)
+        return (near, (names.HOST, item.far_ifname, item.far_ifindex))
+    return ()
 
 
 def born_with(item: KernelObject) -> tuple[Rule, ...]:

@@ -40,6 +40,16 @@ def vpc_namespace(vpc_id: str) -> str:
     return f"{NAMESPACE_PREFIX}vpc-{vpc_id}"
 
 
+def vbr_namespace(vbr_id: str) -> str:
+    """The namespace of a virtual border router."""
+    return f"{NAMESPACE_PREFIX}vbr-{vbr_id}"
+
+
+def service_namespace(vpc_id: str) -> str:
+    """The namespace in which a VPC's cloud services answer (R133)."""
+    return f"{NAMESPACE_PREFIX}svc-{vpc_id}"
+
+
 def instance_namespace(instance_id: str) -> str:
     """The namespace of an instance that is not attached from elsewhere."""
     return f"{NAMESPACE_PREFIX}i-{instance_id}"
@@ -72,6 +82,11 @@ def parse_mark(alias: str) -> tuple[str, str] | None:
         return None
     kind, slash, path = alias[len(MARK_PREFIX) :].partition("/")
     return (kind, path) if slash else None
+
+
+def unit_of(kind: str, path: str) -> str:
+    """How a unit is called (P2): a VPC by its id, a VBR as ``vbr/<id>``, since ids are unique per kind only."""
+    return path if kind == "vpc" else f"{kind}/{path}"
 
 
 def is_router_mark(alias: str) -> bool:

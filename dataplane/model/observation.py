@@ -26,7 +26,9 @@ class Observation:
     Args:
         objects: what is ours, by key.
         foreign: what is not ours and occupies a key or a place that we use.
+        absent: references of namespaces that others are to bring and that are not there (``attach:``).
     """
 
     objects: Mapping[Key, KernelObject] = field(default_factory=dict)
     foreign: tuple[Foreign, ...] = ()
+    absent: frozenset[str] = frozenset()

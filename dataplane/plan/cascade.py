@@ -19,6 +19,7 @@ from dataplane.model.kernel import (
     NexthopGroup,
     Sysctl,
     Veth,
+    VlanLink,
     provides,
 )
 
@@ -73,7 +74,7 @@ def _take_along(
 
 def _rank(item: KernelObject) -> int:
     """Referents before references, so that one pass is enough."""
-    order = (Namespace, Veth, Nexthop, NexthopGroup)
+    order = (Namespace, Veth, VlanLink, Address, Nexthop, NexthopGroup)
     return order.index(type(item)) if isinstance(item, order) else len(order)
 
 
@@ -82,6 +83,9 @@ def _is_gone(item: KernelObject, gone: set[Key]) -> bool:
         # One end in a deleted namespace takes the other along, but later and in its own time (kernel.md,
         # section 5): the pair is deleted explicitly unless all of it goes.
         return all(end is not None and ("namespace", end.namespace) in gone for end in (item.a, item.b))
+    if isinstance(item, VlanLink):
+        # Unique on its parent: a namespace that dies late must not keep it (kernel.md, section 5).
+        return False
     needs = item.needs()
     # A rule outlives its table's routes: it hangs on its namespace alone.
     relevant = needs[:1] if item.key[0] == "rule" else needs

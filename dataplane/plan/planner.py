@@ -4,11 +4,23 @@ Pure: the same two states give the same plan, and equal states give an empty one
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataplane.model import names
 from dataplane.model.desired import Wanted
-from dataplane.model.kernel import Address, KernelObject, Key, Namespace, Rule, Sysctl, Veth, born_with, provides
+from dataplane.model.kernel import (
+    Address,
+    KernelObject,
+    Key,
+    Namespace,
+    Rule,
+    Sysctl,
+    Veth,
+    VlanLink,
+    born_with,
+    link_ends,
+    provides,
+)
 from dataplane.model.resource import Resource
 from dataplane.plan.action import Action, Verb
 from dataplane.plan.cascade import lost_by_change, without_dependents
@@ -42,7 +54,7 @@ def make_plan(wanted: Mapping[Key, Wanted], observed: Mapping[Key, KernelObject]
     by_namespace = units_by_namespace((*observed.values(), *(wish.object for wish in wanted.values())))
     actions = list(_makings(wanted, staying, shrunk | lost_by_change(wanted, staying)))
     actions += _deletions(wanted, staying, doomed, by_namespace)
-    links = {key for item in staying.values() if isinstance(item, Veth) for key in provides(item)}
+    links = {key for item in staying.values() if isinstance(item, Veth | VlanLink) for key in provides(item)}
     stages: dict[Stage, list[Action]] = {stage: [] for stage in Stage}
     for action in actions:
         is_in_the_way = action.verb is Verb.DELETE and places.are_blocked_by(action.object)
@@ -64,7 +76,14 @@ def _must_go(item: KernelObject, wish: Wanted | None) -> bool:
         return wish is None or wish.object != item
     if isinstance(item, Veth):
         return wish is None or not isinstance(wish.object, Veth) or _shape(wish.object) != _shape(item)
+    if isinstance(item, VlanLink):
+        return wish is None or not isinstance(wish.object, VlanLink) or _line(wish.object) != _line(item)
     return False
+
+
+def _line(link: VlanLink) -> VlanLink:
+    """What of a VLAN link can only be had by making it anew."""
+    return replace(link, follows_parent=True, up=True)
 
 
 def _shape(veth: Veth) -> tuple[tuple[str, str, int] | None, ...]:
@@ -111,7 +130,7 @@ def _deletions(
 
 
 def _owner(item: KernelObject) -> Resource | None:
-    parsed = names.parse_mark(item.mark) if isinstance(item, Namespace | Veth) else None
+    parsed = names.parse_mark(item.mark) if isinstance(item, Namespace | Veth | VlanLink) else None
     return Resource(*parsed) if parsed else None
 
 
@@ -123,23 +142,26 @@ class _Places:
         namespaces: names of wanted namespaces.
         links: (namespace, interface) of wanted link ends.
         ifindexes: of wanted link ends.
+        lines: (device, VLAN) of wanted VLAN links.
         addressed: (namespace, interface) of interfaces with a wanted address, except ``lo``.
     """
 
     namespaces: frozenset[str]
     links: frozenset[tuple[str, str]]
     ifindexes: frozenset[int]
+    lines: frozenset[tuple[str, int]]
     addressed: frozenset[tuple[str, str]]
 
     @classmethod
     def of(cls, wanted: Mapping[Key, Wanted]) -> "_Places":
         objects = [wish.object for wish in wanted.values()]
-        ends = [end for item in objects if isinstance(item, Veth) for end in item.ends]
+        ends = [end for item in objects for end in link_ends(item)]
         addresses = [item for item in objects if isinstance(item, Address)]
         return cls(
             frozenset(item.name for item in objects if isinstance(item, Namespace)),
-            frozenset((end.namespace, end.ifname) for end in ends),
-            frozenset(end.ifindex for end in ends),
+            frozenset((namespace, ifname) for namespace, ifname, _ in ends),
+            frozenset(ifindex for _, _, ifindex in ends),
+            frozenset((item.parent, item.vlan) for item in objects if isinstance(item, VlanLink)),
             frozenset((item.namespace, item.ifname) for item in addresses if item.ifname != "lo"),
         )
 
@@ -147,7 +169,10 @@ class _Places:
         """Whether something must be deleted before anything is made in its place."""
         if isinstance(item, Namespace):
             return item.name in self.namespaces
-        if isinstance(item, Veth):
-            return any((end.namespace, end.ifname) in self.links or end.ifindex in self.ifindexes for end in item.ends)
+        if isinstance(item, VlanLink) and (item.parent, item.vlan) in self.lines:
+            return True
+        if isinstance(item, Veth | VlanLink):
+            ends = link_ends(item)
+            return any((namespace, name) in self.links or index in self.ifindexes for namespace, name, index in ends)
         # A new address would be a secondary of the old one, and deleting a primary takes its secondaries along.
         return isinstance(item, Address) and (item.namespace, item.ifname) in self.addressed

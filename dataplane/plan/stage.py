@@ -3,8 +3,8 @@
 Creates go up the dependency order and deletes come down it. A rule is added after its table is complete and
 removed after its replacement is in; but the rule of a port that is still to be made comes before the port, when its
 table is closed and empty, and that of a port that goes, goes after it: no packet is ever looked up where its port does
-not belong. A leg turns into a blackhole only after the groups have let it go, because the kernel refuses a blackhole
-among several members.
+not belong. A leg turns into a blackhole only after the groups have let it go or are gone themselves, because the kernel
+refuses a blackhole among several members.
 """
 
 from enum import IntEnum
@@ -19,6 +19,7 @@ from dataplane.model.kernel import (
     Rule,
     Sysctl,
     Veth,
+    VlanLink,
 )
 from dataplane.plan.action import Action, Verb
 
@@ -37,12 +38,12 @@ class Stage(IntEnum):
     NEIGHBOUR = 8
     NEXTHOP = 9
     GROUP = 10
-    BLACKHOLE = 11
-    ROUTE = 12
-    RULE = 13
-    RULE_REMOVAL = 14
-    ROUTE_REMOVAL = 15
-    GROUP_REMOVAL = 16
+    ROUTE = 11
+    RULE = 12
+    RULE_REMOVAL = 13
+    ROUTE_REMOVAL = 14
+    GROUP_REMOVAL = 15
+    BLACKHOLE = 16
     NEXTHOP_REMOVAL = 17
     NEIGHBOUR_REMOVAL = 18
     ADDRESS_REMOVAL = 19
@@ -59,6 +60,7 @@ class Stage(IntEnum):
 _MAKING: dict[type, Stage] = {
     Namespace: Stage.NAMESPACE,
     Veth: Stage.LINK,
+    VlanLink: Stage.LINK,
     Address: Stage.ADDRESS,
     Neighbour: Stage.NEIGHBOUR,
     NexthopGroup: Stage.GROUP,
@@ -68,6 +70,7 @@ _MAKING: dict[type, Stage] = {
 _REMOVING: dict[type, Stage] = {
     Namespace: Stage.NAMESPACE_REMOVAL,
     Veth: Stage.LINK_REMOVAL,
+    VlanLink: Stage.LINK_REMOVAL,
     Address: Stage.ADDRESS_REMOVAL,
     Neighbour: Stage.NEIGHBOUR_REMOVAL,
     Nexthop: Stage.NEXTHOP_REMOVAL,

@@ -1,4 +1,4 @@
-"""Which unit an observed object belongs to: the VPC whose router it hangs on (P2).
+"""Which unit an observed object belongs to: the VPC or VBR whose router it hangs on (P2).
 
 Desired objects say it themselves; of observed ones it follows from the marks on namespaces and links.
 """
@@ -17,8 +17,8 @@ def units_by_namespace(objects: Iterable[KernelObject]) -> dict[str, Units]:
     units: dict[str, Units] = {}
     for item in objects:
         if isinstance(item, Namespace) and names.is_router_mark(item.mark):
-            parsed = names.parse_mark(item.mark)
-            units[item.name] = frozenset([parsed[1]] if parsed else [])
+            kind, path = names.parse_mark(item.mark) or ("", "")
+            units[item.name] = frozenset([names.unit_of(kind, path)])
     for item in objects:
         if isinstance(item, Veth) and item.a is not None and item.b is not None:
             units.setdefault(item.b.namespace, units.get(item.a.namespace, frozenset()))

@@ -60,7 +60,8 @@ def world() -> Iterator[World]:
     there = World(KernelDriver())
     yield there
     there.clean_up()
-    assert open_files() == before
+    after = open_files()
+    assert after.items() <= before.items(), "left open"  # what earlier tests left may be collected meanwhile
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VethEnd,
+    VlanLink,
 )
 from dataplane.model.observation import Observation
 from dataplane.plan.action import Action, Outcome, Verb
@@ -70,8 +71,8 @@ class World:
 
     def clean_up(self) -> None:
         """Remove everything, by name."""
-        veths = [item for item in self.seen().values() if isinstance(item, Veth)]
-        self.driver.perform([Action(Verb.DELETE, item) for item in veths])
+        links = [item for item in self.seen().values() if isinstance(item, (Veth, VlanLink))]
+        self.driver.perform([Action(Verb.DELETE, item) for item in links])
         for name in self._foreign_names:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
         for name in netns.list_our_names():

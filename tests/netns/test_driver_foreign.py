@@ -124,6 +124,8 @@ def test_foreign_object_in_our_place_is_named_and_kept(world: World, kind: str) 
 
 STRAYS = {
     "a rule before all of ours": (["rule", "add", "pref", "5", "lookup", "77"], True),
+    "a rule that looks nothing up": (["rule", "add", "pref", "6", "blackhole"], True),
+    "a rule for marked packets": (["rule", "add", "pref", "7", "fwmark", "1", "lookup", "77"], True),
     "a route in a table that rules lead to": (["route", "add", "blackhole", "0.0.0.0/1", "table", str(SYSTEM)], True),
     "a route in the main table, which no rule leads to": (["route", "add", "blackhole", "203.0.113.0/24"], False),
     "what the kernel adds with an address": (["addr", "add", "203.0.113.1/24", "dev", "lo"], False),

@@ -22,9 +22,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": frozenset({"errors", "model", "config"}),
     "compile": frozenset({"errors", "model", "config", "compile"}),
     "plan": frozenset({"errors", "model", "plan"}),
-    "kernel": frozenset({"errors", "model", "plan", "kernel"}),
+    "datapath": frozenset({"errors", "model", "datapath"}),
+    "kernel": frozenset({"errors", "model", "plan", "datapath", "kernel"}),
     # Status is a pure view of desired and observed state, which a session asks for; so it is below the agent.
-    "observe": frozenset({"errors", "model", "plan", "observe"}),
+    "observe": frozenset({"errors", "model", "config", "plan", "observe"}),
     "agent": frozenset({"errors", "model", "config", "compile", "plan", "kernel", "observe", "agent"}),
     "cli": frozenset({"", "errors", "model", "config", "compile", "plan", "kernel", "agent", "observe", "cli"}),
     "__main__": frozenset({"cli"}),

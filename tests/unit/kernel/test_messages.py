@@ -258,11 +258,14 @@ def test_routes_that_the_kernel_adds_are_not_read(table: int, protocol: int, kin
 
 
 @pytest.mark.parametrize("extra", [u32(10, 1), attribute(17, b"eth9\0"), u32(14, 0)], ids=["fwmark", "oif", "suppress"])
-def test_rules_that_we_could_not_have_made_are_not_read(extra: bytes) -> None:
-    """A rule with a selector that our rules lack is another rule, and has no key of ours."""
+def test_rules_that_we_could_not_have_made_are_never_ours(extra: bytes) -> None:
+    """A rule with a selector that our rules lack is another rule, and has no key of ours, whatever it says."""
     body = struct.pack("=BBBBBBBBI", 2, 0, 0, 0, 0, 0, 0, 1, 0) + u32(6, 200) + u32(15, 1001) + attribute(21, b"\4")
-    assert rule.read("vr", {}, (body, 0, len(body))) is not None
-    assert rule.read("vr", {}, (body + extra, 0, len(body + extra))) is None
+    ours, other = (rule.read("vr", {}, (data, 0, len(data))) for data in (body, body + extra))
+    assert ours is not None
+    assert other is not None
+    assert not other.is_ours
+    assert other.item.key != ours.item.key
 
 
 def test_nexthop_route_is_read_as_what_was_asked_for() -> None:

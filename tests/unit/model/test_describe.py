@@ -20,6 +20,8 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VethEnd,
+    VlanLink,
+    VlanMode,
 )
 
 VR = "dp-vpc-red"
@@ -65,6 +67,14 @@ LINES: list[tuple[KernelObject, str]] = [
     (
         KernelRoute("dp-i-web", 254, ANY, ifname="eth0", via=GATEWAY),
         "dp-i-web: route default via 192.0.2.253 dev eth0 table main",
+    ),
+    (
+        VlanLink("m", VR, "dpv1", 1000001, "eth1", 1000, VlanMode.KERNEL),
+        "dp-vpc-red: vlan 1000 dpv1 on eth1 (8021q)",
+    ),
+    (
+        VlanLink("m", VR, "dpv1", 1000001, "eth1", 1000, VlanMode.TC, "dpw2", 1000002, follows_parent=False),
+        "dp-vpc-red: vlan 1000 dpv1 on eth1 (tc by dpw2), not as its parent is",
     ),
     (Rule(VR, 200, 1001), "dp-vpc-red: rule 200: from all lookup 1001"),
     (

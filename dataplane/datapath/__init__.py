@@ -1,0 +1,1 @@
+"""eBPF: programs compiled, loaded and pinned; their maps read and written. Holds no policy, and knows no resource."""

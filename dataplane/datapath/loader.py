@@ -1,0 +1,172 @@
+"""Programs of ``ebpf/`` in the kernel: compiled once, pinned under a hash of all that they are made of, then adopted.
+
+Owns the folders in the BPF file system. The compiling is done by another process (``build.py``), so that ours never
+carries a compiler. A folder is complete from the moment that it has its name: it is filled under another one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from dataplane.datapath import bpffs, build, headers, libbpf
+from dataplane.datapath.layout import MapSpec, layouts_of
+from dataplane.errors import BugError, HostError
+
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
+_FLAGS = ("-w",)  # bcc's own headers warn; what matters is an error
+_TIMEOUT_S = 180  # 0.4 s on a plain machine, 3 s in an emulated one
+_UNFINISHED = "new-"
+_LAST_WORDS = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """One source file of ``ebpf/``, and what comes out of it.
+
+    Args:
+        name: the feature; its source is ``ebpf/<name>.c``.
+        programs: names of its functions.
+        maps: its maps, by name.
+    """
+
+    name: str
+    programs: tuple[str, ...]
+    maps: Mapping[str, MapSpec]
+
+    @property
+    def source(self) -> str:
+        """The C text."""
+        return files("ebpf").joinpath(f"{self.name}.c").read_text(encoding="utf-8")
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that a compilation depends on: another one is another program."""
+        parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), _FLAGS)
+        layouts = json.dumps(layouts_of(self.maps), sort_keys=True)
+        return hashlib.sha256(repr((*parts, self.programs, layouts)).encode()).hexdigest()[:16]
+
+
+def directory(spec: ProgramSpec) -> Path:
+    """Where a program is pinned for the present network namespace, whether or not it is."""
+    return bpffs.folder() / f"{spec.name}-{spec.fingerprint}"
+
+
+def is_loaded(spec: ProgramSpec) -> bool:
+    """Whether the program, as it is in this version, is in the kernel, with every pin that belongs to it."""
+    return bpffs.is_mounted() and all((directory(spec) / pin).exists() for pin in (*spec.programs, *spec.maps))
+
+
+def load(spec: ProgramSpec) -> Path:
+    """Adopt the pinned program, or compile and pin it; other versions lose their pins.
+
+    What another version's filters hold goes on running until they are replaced.
+
+    Returns:
+        The folder with one pin per program and map.
+
+    Raises:
+        HostError: a package or a kernel feature is missing, or the program does not load.
+    """
+    home = bpffs.prepare()
+    wanted = directory(spec)
+    if is_loaded(spec):
+        _check_sizes(spec, wanted)
+        return wanted
+    _remove(wanted)  # somebody took pins out of it
+    unfinished = home / f"{_UNFINISHED}{wanted.name}-{os.getpid()}"
+    unfinished.mkdir(mode=0o700)
+    try:
+        _compile(spec, unfinished)
+        unfinished.rename(wanted)
+    finally:
+        _remove(unfinished)
+    _check_sizes(spec, wanted)
+    for other in home.iterdir():
+        if other != wanted and other.name.removeprefix(_UNFINISHED).startswith(f"{spec.name}-"):
+            _remove(other)
+    return wanted
+
+
+def unload(spec: ProgramSpec) -> None:
+    """Take the pins of every version away; the kernel drops what nothing holds any more."""
+    if not bpffs.is_mounted() or not bpffs.folder().is_dir():
+        return
+    for found in bpffs.folder().iterdir():
+        if found.name.removeprefix(_UNFINISHED).startswith(f"{spec.name}-"):
+            _remove(found)
+    with contextlib.suppress(OSError):  # another feature's pins are there
+        bpffs.folder().rmdir()
+
+
+def _compile(spec: ProgramSpec, where: Path) -> None:
+    """Have another process compile and pin."""
+    request = {
+        "text": spec.source,
+        "flags": _FLAGS,
+        "programs": spec.programs,
+        "maps": layouts_of(spec.maps),
+        "directory": str(where),
+    }
+    python = str(_SYSTEM_PYTHON) if _SYSTEM_PYTHON.exists() else sys.executable
+    with tempfile.TemporaryDirectory(prefix="dataplane-headers-") as tree:
+        headers.write_tree(Path(tree))
+        try:
+            done = subprocess.run(
+                [python, "-I", build.__file__],
+                input=json.dumps(request),
+                env={**os.environ, "BCC_KERNEL_SOURCE": tree},
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise HostError(f"ebpf/{spec.name}.c cannot be compiled: {error}") from error
+    _judge(spec, done)
+
+
+def _judge(spec: ProgramSpec, done: "subprocess.CompletedProcess[str]") -> None:
+    """Turn what the compiling process answered into an error, unless all went well."""
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = {"error": f"the compiling process ended with {done.returncode}"}
+    if "missing" in answer:
+        raise HostError(
+            f"compiling eBPF programs needs bcc for {_SYSTEM_PYTHON} ({answer['missing']}); "
+            "install it (Debian: apt install python3-bpfcc)"
+        )
+    if "error" in answer:
+        said = done.stderr.strip()[-_LAST_WORDS:]
+        raise HostError(f"ebpf/{spec.name}.c does not load: {answer['error']}" + (f"\n{said}" if said else ""))
+
+
+def _check_sizes(spec: ProgramSpec, where: Path) -> None:
+    """Compare pinned maps with our types, in the kernel's own record."""
+    for name, wanted in spec.maps.items():
+        fd = libbpf.open_pinned(where / name)
+        try:
+            info = libbpf.map_info(fd)
+        finally:
+            os.close(fd)
+        expected = tuple(sum(field[2] for field in wanted.layouts[part]) for part in ("key", "value"))
+        if (info.key_size, info.value_size) != expected:
+            raise BugError(
+                f"map {where / name} has {info.key_size}+{info.value_size} bytes, not {expected}; report this"
+            )
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of pins; gone already is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        for pin in folder.iterdir():
+            pin.unlink(missing_ok=True)
+        folder.rmdir()

@@ -1,0 +1,73 @@
+"""One action on one VLAN link, from its parent to its outcome: what both modes of VLAN links share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataplane.kernel import link
+from dataplane.kernel.link import Link
+from dataplane.kernel.netlink import NetlinkSocket, Refusal
+from dataplane.kernel.ownership import is_our_ifindex, is_our_mark
+from dataplane.kernel.wording import failure_sentence, place
+from dataplane.model.kernel import VlanLink
+from dataplane.plan.action import Action, Outcome
+
+_ETHERNET_MAC = len("02:00:00:00:00:00")
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One action, until it has an outcome.
+
+    Args:
+        link: the object of the action.
+        parent_link: its parent, as it is in the host's namespace; set by ``find_parents``.
+    """
+
+    action: Action
+    link: VlanLink
+    parent_link: Link | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def parent(self) -> Link:
+        """The parent of a job that has not failed for lack of one."""
+        assert self.parent_link is not None
+        return self.parent_link
+
+    def fail(self, cause: Refusal | str, is_conflict: bool = False) -> None:
+        self.outcome = Outcome(self.action, failure_sentence(self.action, cause), is_conflict)
+
+
+def pending(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that have no outcome yet."""
+    return [job for job in jobs if job.outcome is None]
+
+
+def links_here(reference: str, socket: NetlinkSocket) -> dict[int, Link]:
+    """The links of the namespace that a socket belongs to, by ifindex."""
+    found = (link.read(reference, part) for part in socket.dump(link.DUMP_REQUEST))
+    return {one.ifindex: one for one in found}
+
+
+def find_parents(jobs: Sequence[Job], host: Sequence[Link]) -> None:
+    """Give each job its parent; one without is a conflict that says what to bring."""
+    by_name = {one.ifname: one for one in host}
+    for job in jobs:
+        job.parent_link = by_name.get(job.link.parent)
+        if job.parent_link is None:
+            job.fail(
+                f"there is no device {job.link.parent} on the host; connect it, or change `device:` of the physical "
+                "connection, and apply again",
+                is_conflict=True,
+            )
+        elif len(job.parent.mac) != _ETHERNET_MAC:
+            job.fail(f"device {job.link.parent} is no Ethernet device, so that it has no VLANs", is_conflict=True)
+
+
+def explain_taken(job: Job, found: Link) -> None:
+    """Fail a job because a link has its name or number: a leftover of ours, or somebody else's."""
+    what = f"interface {found.ifname} (ifindex {found.ifindex}) {place(found.namespace)}"
+    if is_our_mark(found.alias) or (found.kind in ("veth", "vlan") and is_our_ifindex(found.ifindex)):
+        job.fail(f"{what} of ours ({found.alias or 'half made'}) is still there; apply again")
+    else:
+        job.fail(f"{what} is not ours; rename or remove it", is_conflict=True)
