@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject, Key, provides
 from dataplane.model.observation import Observation
 from dataplane.plan.action import Action, Outcome, Verb
@@ -20,6 +21,14 @@ class Driver(Protocol):
 
     def perform(self, actions: Sequence[Action]) -> list[Outcome]:
         """Perform the actions of one stage and report on each, in the same order."""
+        ...
+
+    def facts(self) -> HostFacts:
+        """What the kernel of this host can do."""
+        ...
+
+    def line_drops(self) -> Mapping[str, int]:
+        """Frames dropped on lines, by reason."""
         ...
 
     def residents(self, namespaces: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:

@@ -110,11 +110,12 @@ class Session:
             observation = self._driver().observe(())
             return Status((), "", "", (), notes=(state.notice,) if state.notice else (), leftovers=_ours(observation))
         loaded = load_sources(state.applied.sources)
-        desired = compile_network(loaded, state.book, state.memory.addresses())
+        desired = compile_network(loaded, state.book, state.memory.addresses(), self._driver().facts())
         observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
-        resources, unhealthy = resource_states(desired, observation.objects)
+        resources, unhealthy = resource_states(desired, observation.objects, observation.absent)
         files = tuple(source.name for source in state.applied.sources)
-        return Status(resources, loaded.sha256, state.applied.at, files, observation.foreign, desired.notes, unhealthy)
+        notes = (*desired.notes, *_line_drops(self._driver()))
+        return Status(resources, loaded.sha256, state.applied.at, files, observation.foreign, notes, unhealthy)
 
     def _driver(self) -> Driver:
         if self._own_driver is not None:
@@ -131,7 +132,7 @@ class Session:
             state = replace(state, book=adopted_book(objects), memory=adopted_memory(objects))
         desired = replace(NOTHING, book=state.book)
         if loaded is not None:
-            desired = compile_network(loaded, state.book, state.memory.addresses())
+            desired = compile_network(loaded, state.book, state.memory.addresses(), driver.facts())
             problems = forbidden_changes(loaded, desired, state.memory)
             if problems:
                 raise InvalidConfig(tuple(problems))
@@ -220,6 +221,12 @@ def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
     }
     gone = sorted(parsed for mark in marks if (parsed := names.parse_mark(mark)) is not None)
     return (f"removes {listed([f'{kind} {path}' for kind, path in gone])}: no longer asked for",) if gone else ()
+
+
+def _line_drops(driver: Driver) -> tuple[str, ...]:
+    """What came in on lines and belongs to nobody, counted."""
+    counted = [f"{number} {words}" for words, number in driver.line_drops().items()]
+    return (f"frames dropped on the lines: {', '.join(counted)}",) if counted else ()
 
 
 def _host_changes(plan: Plan) -> tuple[str, ...]:

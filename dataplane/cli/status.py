@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _GOOD_STATES = frozenset({"Available", "Active"})
 """States that nobody has to look at (D7)."""
 
-_COLUMNS = ("kind", "id", "state", "kernel object", "reason")
+_COLUMNS = ("kind", "id", "state", "detail", "kernel object", "reason")
 
 
 @click.command(
@@ -93,6 +93,7 @@ def _resource(state: "ResourceState") -> dict[str, object]:
         "kind": state.resource.kind,
         "id": state.resource.id,
         "state": state.state,
+        "detail": state.detail,
         "reason": state.reason,
         "kernel_object": state.kernel_object,
         "file": state.origin.file if known else None,
@@ -124,4 +125,4 @@ def _summary(found: "Status") -> str:
 
 def _row(state: "ResourceState") -> tuple[str, ...]:
     resource = state.resource
-    return resource.kind, resource.id, state.state, state.kernel_object, state.reason
+    return resource.kind, resource.id, state.state, state.detail, state.kernel_object, state.reason

@@ -22,16 +22,20 @@ def assign_addresses(loaded: Loaded, remembered: Mapping[str, IPv4Address]) -> d
         InvalidConfig: a vSwitch has no address left (R79).
     """
     addresses: dict[str, IPv4Address] = {}
-    probe_sources = _probe_sources(loaded)
     for vpc_id, vpc in loaded.network.vpcs.items():
-        addresses |= _assign_in_vpc(loaded, vpc_id, vpc, remembered, probe_sources)
+        addresses |= _assign_in_vpc(loaded, vpc_id, vpc, remembered, probe_sources(loaded, vpc_id))
     return addresses
 
 
-def _probe_sources(loaded: Loaded) -> frozenset[IPv4Address]:
-    """Addresses that health checks send from: never given out (R40, D21)."""
-    checks = (connection.health_check for connection in loaded.network.peering_connections.values())
-    return frozenset(source for check in checks if check is not None for source in check.source)
+def probe_sources(loaded: Loaded, vpc_id: str) -> frozenset[IPv4Address]:
+    """Addresses of a VPC that health checks send from: never given out (R40, D21)."""
+    return frozenset(
+        source
+        for connection in loaded.network.peering_connections.values()
+        if connection.health_check is not None
+        if any(end.vpc == vpc_id for _, end in connection.ends())
+        for source in connection.health_check.source
+    )
 
 
 def _assign_in_vpc(
@@ -39,10 +43,10 @@ def _assign_in_vpc(
     vpc_id: str,
     vpc: Vpc,
     remembered: Mapping[str, IPv4Address],
-    probe_sources: frozenset[IPv4Address],
+    reserved: frozenset[IPv4Address],
 ) -> dict[str, IPv4Address]:
     given = {name: item.ip for name, item in vpc.instances.items() if item.ip is not None}
-    taken = set(given.values()) | probe_sources
+    taken = set(given.values()) | reserved
     waiting = []
     for name, instance in vpc.instances.items():
         if name in given:

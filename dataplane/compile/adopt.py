@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataplane.compile.instance import MAIN_TABLE
 from dataplane.model import names
 from dataplane.model.ids import IdBook, IdKind, IdName
-from dataplane.model.kernel import Address, KernelObject, KernelRoute, Nexthop, NexthopGroup, Veth
+from dataplane.model.kernel import Address, KernelObject, KernelRoute, Nexthop, NexthopGroup, Veth, VlanLink, link_ends
 from dataplane.model.memory import Memory
 
 
@@ -18,10 +18,10 @@ def adopted_book(objects: Iterable[KernelObject]) -> IdBook:
     numbers: dict[IdName, int] = {}
     floor: dict[IdKind, int] = {"port": 0, "table": 0, "leg": 0, "group": 0}
     for item in objects:
-        if isinstance(item, Veth):
+        if isinstance(item, Veth | VlanLink):
             numbers |= _ports(item)
-            for end in item.ends:
-                floor["port"] = max(floor["port"], names.parse_port_ifindex(end.ifindex) or 0)
+            for _, _, ifindex in link_ends(item):
+                floor["port"] = max(floor["port"], names.parse_port_ifindex(ifindex) or 0)
         elif isinstance(item, KernelRoute) and item.table != MAIN_TABLE:
             floor["table"] = max(floor["table"], item.table - names.TABLE_BASE)
         elif isinstance(item, Nexthop):
@@ -31,15 +31,23 @@ def adopted_book(objects: Iterable[KernelObject]) -> IdBook:
     return IdBook(numbers, floor)
 
 
-def _ports(veth: Veth) -> dict[IdName, int]:
-    parsed = names.parse_mark(veth.mark)
+_LABELS = {"peering_connection": ("/initiator", "/acceptor"), "line": ("", "/far")}
+"""Kind in the mark -> what the names of the near and the far end's ports add to the mark's path."""
+
+
+def _ports(link: Veth | VlanLink) -> dict[IdName, int]:
+    parsed = names.parse_mark(link.mark)
     if parsed is None:
         return {}
     kind, path = parsed
-    labels = ("/initiator", "/acceptor") if kind == "peering_connection" else ("", "/inside")
+    ifindexes: tuple[int | None, ...]
+    if isinstance(link, VlanLink):
+        ifindexes = (link.ifindex, link.far_ifindex)
+    else:
+        ifindexes = tuple(end.ifindex if end is not None else None for end in (link.a, link.b))
     found: dict[IdName, int] = {}
-    for end, label in zip((veth.a, veth.b), labels, strict=True):
-        port = names.parse_port_ifindex(end.ifindex) if end is not None else None
+    for ifindex, label in zip(ifindexes, _LABELS.get(kind, ("", "/inside")), strict=True):
+        port = names.parse_port_ifindex(ifindex) if ifindex is not None else None
         if port is not None:
             found["port", f"{kind}/{path}{label}"] = port
     return found

@@ -14,6 +14,7 @@ from dataplane.config.vswitch import gateway_of
 from dataplane.errors import BugError
 from dataplane.model import names
 from dataplane.model.desired import Declared, Wanted
+from dataplane.model.host import HostFacts
 from dataplane.model.ids import Numbering
 from dataplane.model.kernel import KernelObject, Key
 from dataplane.model.resource import Origin, Resource
@@ -29,11 +30,13 @@ class Compilation:
         loaded: the checked configuration with the positions of its parts.
         numbering: ids, remembered or new.
         addresses: instance id -> its address.
+        facts: what this host can do.
     """
 
     loaded: Loaded
     numbering: Numbering
     addresses: Mapping[str, IPv4Address]
+    facts: HostFacts
     wanted: dict[Key, Wanted] = field(default_factory=dict)
     declared: list[Declared] = field(default_factory=list)
 
@@ -68,6 +71,18 @@ class Compilation:
     def router_interface_ifname(self, router_interface: str) -> str:
         """The interface of a router interface in its router's namespace."""
         return names.port_ifname("r", self.router_interface_port(router_interface))
+
+    def service_ifname(self, vpc_id: str) -> str:
+        """The router's interface to the cloud services of its region."""
+        return names.port_ifname("s", self.numbering.number("port", f"service/{vpc_id}"))
+
+    def line_port(self, vbr_id: str) -> int:
+        """The port id of a VBR's line."""
+        return self.numbering.number("port", f"line/{vbr_id}")
+
+    def line_ifname(self, vbr_id: str) -> str:
+        """The interface of a VBR's line in its namespace."""
+        return names.port_ifname("v", self.line_port(vbr_id))
 
     def leg(self, router_interface: str) -> int:
         """The next-hop id of a router interface in its router's namespace."""

@@ -11,7 +11,8 @@ from ipaddress import IPv4Network
 
 from dataplane.compile.context import Compilation
 from dataplane.compile.leg import group_of, legs_of
-from dataplane.compile.rib import Rib, RibEntry, is_hidden
+from dataplane.compile.rib import CLOUD_SERVICES, Rib, RibEntry, is_hidden
+from dataplane.compile.service import services_of
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
 from dataplane.model.kernel import KernelRoute, NexthopGroup, RouteType
@@ -79,6 +80,7 @@ class FibBuilder:
                 yield self._custom(table, entry, view), entry
             else:
                 yield KernelRoute(self._namespace, table, entry.destination, RouteType.UNREACHABLE), entry
+        yield from ((route, None) for route in self._services(table, prefixes))
         # Also of vSwitches whose own entry is overridden: a custom route that is less specific hides nothing.
         for vswitch_id in self._vpc.vswitches:
             yield from ((route, None) for route in self._attached(table, vswitch_id, prefixes))
@@ -120,6 +122,19 @@ class FibBuilder:
                     IPv4Network(address),
                     ifname=self._c.instance_ifname(instance),
                     source=gateway,
+                )
+
+    def _services(self, table: int, prefixes: frozenset[IPv4Network]) -> Iterator[KernelRoute]:
+        """Cloud services of the VPC's region (R133); all else of 100.64.0.0/10 stays unreachable."""
+        for service in services_of(self._c, self._vpc_id).values():
+            if not is_hidden(service.ip, CLOUD_SERVICES, prefixes):
+                yield KernelRoute(
+                    self._namespace,
+                    table,
+                    IPv4Network(service.ip),
+                    ifname=self._c.service_ifname(self._vpc_id),
+                    via=names.TRANSIT_NEIGHBOUR,
+                    source=self._far_source,
                 )
 
     def _custom(self, table: int, entry: RibEntry, view: View) -> KernelRoute:

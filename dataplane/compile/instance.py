@@ -16,7 +16,7 @@ from dataplane.model.kernel import Address, KernelObject, KernelRoute, Namespace
 from dataplane.model.resource import Resource
 
 MAIN_TABLE = 254
-_DEFAULT = IPv4Network("0.0.0.0/0")
+DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 
 
 def compile_instances(c: Compilation) -> None:
@@ -57,7 +57,7 @@ def _speakers(c: Compilation) -> frozenset[str]:
 
 def _default_route(c: Compilation, vpc_id: str, instance_id: str, instance: Instance) -> KernelRoute:
     namespace, gateway = c.instance_namespace(vpc_id, instance_id), c.gateway(vpc_id, instance.vswitch)
-    return KernelRoute(namespace, MAIN_TABLE, _DEFAULT, ifname=_ifname(instance), via=gateway)
+    return KernelRoute(namespace, MAIN_TABLE, DEFAULT_ROUTE, ifname=_ifname(instance), via=gateway)
 
 
 def _where(c: Compilation, vpc_id: str, instance_id: str, instance: Instance) -> str:

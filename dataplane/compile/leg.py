@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dataplane.compile.context import Compilation
 from dataplane.compile.peering import why_not_forwarding
-from dataplane.config.next_hop import ActiveStandbyHop, LoadBalanceHop, NextHop, RouterInterfaceHop
+from dataplane.config.next_hop import ActiveStandbyHop, InstanceHop, LoadBalanceHop, NextHop, RouterInterfaceHop
 from dataplane.model import names
 from dataplane.model.kernel import NexthopGroup
 
@@ -60,6 +60,21 @@ def group_of(c: Compilation, vpc_id: str, next_hop: NextHop | None) -> NexthopGr
     name = f"{vpc_id}/{mode}/{'+'.join(leg.router_interface for leg in legs)}"
     members = tuple(sorted((leg.id, 1) for leg in live))
     return NexthopGroup(names.vpc_namespace(vpc_id), names.group_number(c.numbering.number("group", name)), members)
+
+
+def next_hop_words(next_hop: NextHop | None) -> str:
+    """A route's type and next hop, as ``status`` shows them (R70)."""
+    if next_hop is None:
+        return "System"
+    if isinstance(next_hop, InstanceHop):
+        return f"Custom to instance {next_hop.instance}"
+    if isinstance(next_hop, RouterInterfaceHop):
+        return f"Custom to {next_hop.router_interface}"
+    if isinstance(next_hop, LoadBalanceHop):
+        return f"Custom, load balancing over {', '.join(member.router_interface for member in next_hop.members)}"
+    if isinstance(next_hop, ActiveStandbyHop):
+        return f"Custom to {next_hop.active}, standby {next_hop.standby}"
+    return "Custom to the physical connection"
 
 
 def why_blackhole(c: Compilation, next_hop: NextHop | None) -> str:

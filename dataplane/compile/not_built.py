@@ -7,10 +7,6 @@ def notes(network: Network) -> tuple[str, ...]:
     """The sentences that apply to a network."""
     connections = network.peering_connections.values()
     found = {
-        "vbrs and physical_connections are checked but not built yet: routes to them are blackholes": bool(
-            network.vbrs or network.physical_connections
-        ),
-        "services are checked but not built yet; 100.64.0.0/10 is unreachable (R133)": bool(network.services),
         "hosts are checked but every zone is built on this host: networks that span hosts come later": bool(
             network.hosts
         ),

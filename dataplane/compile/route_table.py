@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from dataplane.compile.context import Compilation
 from dataplane.compile.fib import DEFAULT_ROUTE, FROM_RI, LOCAL, FibBuilder, View, view_of_instance
-from dataplane.compile.leg import why_blackhole
+from dataplane.compile.leg import next_hop_words, why_blackhole
 from dataplane.compile.rib import SYSTEM, Rib, RibEntry, build_rib, guarded_instances, table_names
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
@@ -108,11 +108,8 @@ class _VpcTables:
         return [
             _Lookup(PRIORITY_FROM_RI, self._ribs[SYSTEM], FROM_RI, self._c.router_interface_ifname(ri.id))
             for ri in interfaces
-            if ri.vpc == self._vpc_id and ri.peer is not None and self._is_built(ri.peer)
+            if ri.vpc == self._vpc_id and ri.peer is not None
         ]
-
-    def _is_built(self, peer: str) -> bool:
-        return self._c.network.router_interfaces[peer].vpc is not None
 
     def _owner(self, rib: Rib) -> tuple[Resource, Origin]:
         path: tuple[str, ...] = ("vpcs", self._vpc_id, "route_tables", rib.name)
@@ -146,11 +143,12 @@ class _VpcTables:
         for entry in rib.entries.values():
             reason = self._why_blackhole(entry)
             state = "Blackhole" if reason else "Available"
-            self._c.declare(Declared(entry.resource, entry.origin, state, reason, where, self._vpc_id))
+            detail = next_hop_words(entry.next_hop)
+            self._c.declare(Declared(entry.resource, entry.origin, state, reason, where, self._vpc_id, detail))
         for entry in rib.overridden:
             reason = "a custom route of the same prefix overrides this system route (R62)"
             resource = Resource("route", f"{entry.resource.id} (System)")
-            self._c.declare(Declared(resource, entry.origin, "Rejected", reason, where, self._vpc_id))
+            self._c.declare(Declared(resource, entry.origin, "Rejected", reason, where, self._vpc_id, "System"))
 
     def _why_blackhole(self, entry: RibEntry) -> str:
         if isinstance(entry.next_hop, InstanceHop):

@@ -10,13 +10,17 @@ from dataplane.model.resource import Resource
 
 def compile_vpcs(c: Compilation) -> None:
     """A namespace per VPC; R57: the VRouter comes and goes with it."""
-    for vpc_id in c.network.vpcs:
+    for vpc_id, vpc in c.network.vpcs.items():
         resource, origin = Resource("vpc", vpc_id), c.loaded.origin("vpcs", vpc_id)
         namespace = names.vpc_namespace(vpc_id)
         c.add(Namespace(namespace, names.mark("vpc", vpc_id)), resource, origin, vpc_id)
         for item in sysctl.router_sysctls(namespace):
             c.add(item, resource, origin, vpc_id)
-        c.declare(Declared(resource, origin, "Available", kernel_object=f"netns {namespace}", unit=vpc_id))
+        c.declare(
+            Declared(
+                resource, origin, "Available", kernel_object=f"netns {namespace}", unit=vpc_id, detail=str(vpc.cidr)
+            )
+        )
 
 
 def compile_host(c: Compilation) -> None:

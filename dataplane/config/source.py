@@ -84,7 +84,9 @@ def _files(path: Path, problems: list[Problem]) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        entries = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+        # Hidden files are editors' own: copies, locks, half-written ones.
+        shown = (entry for entry in path.iterdir() if not entry.name.startswith("."))
+        entries = sorted(entry for entry in shown if entry.suffix in SUFFIXES)
     except OSError as error:
         problems.append(_problem(str(path), f"cannot be read: {error.strerror}", "check its permissions"))
         return []

@@ -8,6 +8,7 @@ link, routes whose preferred source is deleted, secondaries of a deleted primary
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from dataplane.model.host import HostFacts
 from dataplane.model.kernel import (
     Address,
     KernelObject,
@@ -20,6 +21,8 @@ from dataplane.model.kernel import (
     Rule,
     Sysctl,
     Veth,
+    VlanLink,
+    link_ends,
     provides,
 )
 from dataplane.model.observation import Foreign, Observation
@@ -47,6 +50,7 @@ class FakeKernel:
     namespaces: set[str] = field(default_factory=lambda: {""})
     fault: Fault | None = None
     operations: int = 0
+    has_8021q: bool = True
     _provided: set[Key] | None = None
 
     def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
@@ -61,6 +65,12 @@ class FakeKernel:
 
     def perform(self, actions: Sequence[Action]) -> list[Outcome]:
         return [self._perform(action) for action in actions]
+
+    def facts(self) -> HostFacts:
+        return HostFacts(has_8021q=self.has_8021q)
+
+    def line_drops(self) -> dict[str, int]:
+        return {}
 
     def residents(self, namespaces: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
         return {}
@@ -105,7 +115,7 @@ class FakeKernel:
             self._provided.update(provides(item))
         else:
             self._provided = None
-        if isinstance(item, Namespace) and item.mark.startswith("dataplane vpc/"):
+        if isinstance(item, Namespace) and item.mark.startswith(("dataplane vpc/", "dataplane vbr/")):
             for rule in (Rule(item.name, 32766, 254), Rule(item.name, 32767, 253)):
                 self.objects[rule.key] = rule
 
@@ -138,18 +148,20 @@ class FakeKernel:
             local = {other.address.ip for other in self._of(Address) if other.namespace == item.namespace}
             if item.source not in local:
                 return "EINVAL Invalid prefsrc address"
-        if isinstance(item, Veth):
-            return self._taken(item)
+        return self._taken(item)
         return None
 
-    def _taken(self, veth: Veth) -> str | None:
-        for other in self._of(Veth):
-            if other.key == veth.key:
+    def _taken(self, item: KernelObject) -> str | None:
+        for other in (*self._of(Veth), *self._of(VlanLink)) if link_ends(item) else ():
+            if other.key == item.key:
                 continue
-            for end in veth.ends:
-                for its in other.ends:
-                    if (end.namespace, end.ifname) == (its.namespace, its.ifname) or end.ifindex == its.ifindex:
-                        return f"EEXIST {end}"
+            lines = [(link.parent, link.vlan) for link in (item, other) if isinstance(link, VlanLink)]
+            if len(lines) == 2 and lines[0] == lines[1]:
+                return f"EEXIST vlan {lines[0]}"
+            for namespace, ifname, ifindex in link_ends(item):
+                for its_namespace, its_ifname, its_ifindex in link_ends(other):
+                    if (namespace, ifname) == (its_namespace, its_ifname) or ifindex == its_ifindex:
+                        return f"EEXIST {ifname}"
         return None
 
     def _groups_of(self, nexthop: Nexthop) -> list[NexthopGroup]:
@@ -189,9 +201,9 @@ class FakeKernel:
             self._address_gone(present)
         self._take_along(set(provides(present)))
         if isinstance(present, Namespace):
-            for veth in self._of(Veth):
-                if any(end.namespace == present.name for end in veth.ends):
-                    self._delete(veth)
+            for link in (*self._of(Veth), *self._of(VlanLink)):
+                if any(namespace == present.name for namespace, _, _ in link_ends(link)):
+                    self._delete(link)
 
     def _address_gone(self, address: Address) -> None:
         for other in self._of(Address):
@@ -218,7 +230,7 @@ class FakeKernel:
 
     @staticmethod
     def _hangs_on(item: KernelObject, gone: set[Key]) -> bool:
-        if isinstance(item, Veth):
+        if isinstance(item, Veth | VlanLink):
             return False
         needs = item.needs()[:1] if isinstance(item, Rule) else item.needs()
         return any(need in gone for need in needs)

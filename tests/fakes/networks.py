@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from dataplane.compile.compiler import compile_network
 from dataplane.config import Loaded, Source, load_sources
 from dataplane.model.desired import Desired
+from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 
 
@@ -15,9 +16,14 @@ def network(text: str) -> Loaded:
     return load_sources([Source("network.yaml", text)])
 
 
-def desired(text: str, book: IdBook | None = None, remembered: dict[str, IPv4Address] | None = None) -> Desired:
+def desired(
+    text: str,
+    book: IdBook | None = None,
+    remembered: dict[str, IPv4Address] | None = None,
+    facts: HostFacts | None = None,
+) -> Desired:
     """Compile one file's text for an empty host."""
-    return compile_network(network(text), book or IdBook(), remembered or {})
+    return compile_network(network(text), book or IdBook(), remembered or {}, facts)
 
 
 def many(vpcs: int, instances: int) -> str:
@@ -84,3 +90,94 @@ peering_connections:
   pcx-2: {initiator: {router_interface: ri-3, vpc: vpc-2}, acceptor: {router_interface: ri-4, vpc: vpc-3}}
 """
 """R67 with a third VPC: vpc-1 and vpc-3 both peer with vpc-2 and not with each other (R101)."""
+
+TWO_CIRCUITS = """
+version: 1
+accounts: {corp: {uid: "12345678"}}
+regions:
+  cn-beijing: {zones: {a: {}}}
+access_points: {daxing: {region: cn-beijing}}
+vpcs:
+  vpc-a:
+    account: corp
+    region: cn-beijing
+    cidr: 192.168.0.0/16
+    vswitches: {vsw-1: {zone: a, cidr: 192.168.1.0/24}}
+    instances:
+      ecs-1: {vswitch: vsw-1, ip: 192.168.1.10, forwarding: true}
+      ecs-2: {vswitch: vsw-1, ip: 192.168.1.11}
+    route_tables:
+      system:
+        routes:
+          - {destination: 172.16.0.0/16, next_hop: {active_standby: {active: ri-a1, standby: ri-a2}}}
+data_centres:
+  idc:
+    cidrs: [172.16.0.0/16]
+    routes:
+      - {destination: 192.168.0.0/16, via: [vbr-1, vbr-2]}
+      - {destination: 192.168.10.1, via: [vbr-1]}
+      - {destination: 192.168.10.2, via: [vbr-2]}
+physical_connections:
+  pc-1: {account: corp, access_point: daxing, data_centre: idc, device: eth1}
+  pc-2: {account: corp, access_point: daxing, data_centre: idc, device: eth2}
+vbrs:
+  vbr-1:
+    account: corp
+    physical_connection: pc-1
+    vlan: 1000
+    local_ip: 10.10.10.1/29
+    peer_ip: 10.10.10.2
+    routes:
+      - {destination: 172.16.0.0/16, next_hop: physical_connection}
+      - {destination: 192.168.0.0/16, next_hop: {router_interface: ri-v1}}
+  vbr-2:
+    account: corp
+    physical_connection: pc-2
+    vlan: 1000
+    local_ip: 10.10.11.1/30
+    peer_ip: 10.10.11.2
+    routes:
+      - {destination: 172.16.0.0/16, next_hop: physical_connection}
+      - {destination: 192.168.0.0/16, next_hop: {router_interface: ri-v2}}
+peering_connections:
+  pcx-1:
+    initiator: {router_interface: ri-v1, vbr: vbr-1}
+    acceptor: {router_interface: ri-a1, vpc: vpc-a}
+    health_check: {source: 192.168.10.1, destination: 10.10.10.2}
+  pcx-2:
+    initiator: {router_interface: ri-v2, vbr: vbr-2}
+    acceptor: {router_interface: ri-a2, vpc: vpc-a}
+    health_check: {source: 192.168.10.2, destination: 10.10.11.2}
+"""
+"""The two-circuit network of R39-R54. The first line is a /29, so that a third host on it can be asked for."""
+
+ONE_LINE = """
+version: 1
+accounts: {corp: {uid: "12345678"}}
+regions: {r1: {zones: {a: {}}}}
+access_points: {ap: {region: r1}}
+data_centres: {idc: {cidrs: [172.16.0.0/16]}}
+vpcs:
+  border:
+    account: corp
+    region: r1
+    cidr: 192.168.0.0/16
+    vswitches: {vsw-b: {zone: a, cidr: 192.168.1.0/24}}
+    instances: {inside: {vswitch: vsw-b, ip: 192.168.1.10}}
+    route_tables: {system: {routes: [{destination: 172.16.0.0/16, next_hop: {router_interface: ri-a}}]}}
+physical_connections: {pc-1: {account: corp, access_point: ap, data_centre: idc, device: wire0}}
+vbrs:
+  vbr-1:
+    account: corp
+    physical_connection: pc-1
+    vlan: 1000
+    local_ip: 10.10.10.1/30
+    peer_ip: 10.10.10.2
+    routes:
+      - {destination: 172.16.0.0/16, next_hop: physical_connection}
+      - {destination: 192.168.0.0/16, next_hop: {router_interface: ri-v}}
+peering_connections:
+  pcx-1: {initiator: {router_interface: ri-v, vbr: vbr-1}, acceptor: {router_interface: ri-a, vpc: border}}
+  pcx-2: {acceptor: {router_interface: ri-b, vpc: border}}
+"""
+"""One line, on the device wire0, and a connection that waits for its other end."""

@@ -30,6 +30,7 @@ VSWITCHES = {
 TABLES = ("web", "ports", "spoofed")
 INSTANCES = tuple(f"i{number}" for number in range(1, 8))
 CONNECTIONS = ("x1", "x2", "x3", "x4")
+DEVICES = ("eth8", "eth9")
 CIRCUITS = ("v1", "v2")
 ATTACHED = "random-web"
 """A namespace that others made, for the instance that is attached."""
@@ -194,7 +195,7 @@ def _circuits(network: Plain, drawn: Mapping[str, Any]) -> Plain:
     network["physical_connections"], network["vbrs"] = {}, {}
     found: Plain = {}
     for number, circuit in enumerate(CIRCUITS):
-        line = {"account": "corp", "access_point": "here", "device": f"eth{number + 8}"}
+        line = {"account": "corp", "access_point": "here", "device": DEVICES[number]}
         network["physical_connections"][f"pc-{circuit}"] = line
         network["vbrs"][f"vbr-{circuit}"] = {
             "account": "corp",

@@ -32,15 +32,15 @@ class RouteModel:
         self._network = network
         self._addresses = addresses
         self._home = {name: vpc for vpc, item in network["vpcs"].items() for name in item["instances"]}
-        self._peers: dict[str, str | None] = {}
+        self._peers: dict[str, tuple[str, str] | None] = {}
         for connection in network["peering_connections"].values():
             for role, other in (("initiator", "acceptor"), ("acceptor", "initiator")):
                 if role in connection:
-                    self._peers[connection[role]["router_interface"]] = _far_vpc(connection, other)
+                    self._peers[connection[role]["router_interface"]] = _far(connection, other)
 
     def passes(
         self, source: str, destination: IPv4Address, ttl: int, *, is_spoofed: bool = False
-    ) -> tuple[list[str], str | None]:
+    ) -> tuple[list[str], frozenset[str]]:
         """The namespaces in which a packet of a running instance is seen, in order; the first is the instance's own.
 
         Args:
@@ -48,30 +48,34 @@ class RouteModel:
             is_spoofed: its source address is not the instance's.
 
         Returns:
-            The namespaces, and the one that may see it or not: a next hop that drops it anyway (R66). Whether it does
-            or the router in front of it is said nowhere; the guard of a hidden instance (DESIGN.md, "Source checks")
-            does.
+            The namespaces, and those that may see it or not: a next hop that drops it anyway (R66), since whether it
+            does or the router in front of it is said nowhere; and of a load-balancing group one of its members. The
+            VBRs have no routes, so that what reaches one ends there.
         """
         seen = [self.namespace(source)]
         vpc, port = self._home[source], _Port(source)
         while True:
             seen.append(f"dp-vpc-{vpc}")
             if is_spoofed and not self._instance(source).get("forwarding"):
-                return seen, None
+                return seen, frozenset()
             hop = self._step(vpc, port, destination)
             ttl -= 1
             if hop is None or ttl < 1:
-                return seen, None
+                return seen, frozenset()
             kind, name = hop
+            if kind == "one of":
+                return seen, frozenset(f"dp-vbr-{vbr}" for vbr in name.split())
+            if kind == "vbr":
+                return [*seen, f"dp-vbr-{name}"], frozenset()
             if kind == "vpc":
                 vpc, port = name, _Port(None)
                 continue
             if destination != self._addresses[name] and not self._instance(name).get("forwarding"):
-                return seen, self.namespace(name)
+                return seen, frozenset([self.namespace(name)])
             seen.append(self.namespace(name))
             ttl -= 1
             if destination == self._addresses[name] or ttl < 1 or not self._arp(name, vpc, destination):
-                return seen, None
+                return seen, frozenset()
             vpc, port = self._home[name], _Port(name)
 
     def namespace(self, instance: str) -> str:
@@ -112,10 +116,17 @@ class RouteModel:
         if "instance" in next_hop:
             name = next_hop["instance"]
             return ("instance", name) if self.is_running(name) and name != port.instance else None
-        if "router_interface" not in next_hop or port.instance is None:
-            return None  # no VBR in this version; D16
-        peer = self._peers[next_hop["router_interface"]]
-        return ("vpc", peer) if peer is not None else None
+        if port.instance is None:
+            return None  # D16
+        if "router_interface" in next_hop:
+            return self._peers[next_hop["router_interface"]]
+        if "active_standby" in next_hop:
+            pair = next_hop["active_standby"]
+            return self._peers[pair["active"]] or self._peers[pair["standby"]]
+        live = [peer[1] for member in next_hop["load_balance"] if (peer := self._peers[member]) is not None]
+        if len(live) > 1:
+            return "one of", " ".join(live)
+        return ("vbr", live[0]) if live else None
 
     def _is_gateway(self, vpc: str, address: IPv4Address) -> bool:
         vswitches = self._network["vpcs"][vpc]["vswitches"].values()
@@ -133,10 +144,9 @@ class RouteModel:
         return bool(self._instance(name).get("state", "running") == "running")
 
 
-def _far_vpc(connection: Plain, other: str) -> str | None:
-    """The VPC behind an end; None where the connection forwards nothing (R3, R15)."""
+def _far(connection: Plain, other: str) -> tuple[str, str] | None:
+    """The router behind an end; None where the connection forwards nothing (R3, R15)."""
     if other not in connection or any(end.get("state") == "suspended" for end in connection.values()):
         return None
-    if any("vbr" in end for end in connection.values()):
-        return None
-    return str(connection[other]["vpc"])
+    kind = "vpc" if "vpc" in connection[other] else "vbr"
+    return kind, str(connection[other][kind])

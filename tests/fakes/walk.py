@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from dataplane.model.kernel import Address, KernelObject, KernelRoute, Nexthop, NexthopGroup, RouteType, Rule, Veth
+from dataplane.model.kernel import (
+    Address,
+    KernelObject,
+    KernelRoute,
+    Nexthop,
+    NexthopGroup,
+    RouteType,
+    Rule,
+    Veth,
+    VlanLink,
+)
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,16 @@ class Walk:
 
     def send(self, instance_namespace: str, destination: str, ifname: str = "eth0", source: str = "") -> Fate:
         """Send a packet from an instance (by default from its own address); it has no way out but its veth."""
-        target, routers = IPv4Address(destination), []
         sender = IPv4Address(source) if source else next(iter(self._addresses(instance_namespace)))
-        place = self._far.get((instance_namespace, ifname))
+        return self._walk(self._far.get((instance_namespace, ifname)), sender, IPv4Address(destination))
+
+    def arrive(self, router: str, source: str, destination: str) -> Fate:
+        """A packet comes in by the line of a border router."""
+        line = next(i for i in self._objects if isinstance(i, VlanLink) and i.namespace == router)
+        return self._walk((router, line.ifname), IPv4Address(source), IPv4Address(destination))
+
+    def _walk(self, place: tuple[str, str] | None, sender: IPv4Address, target: IPv4Address) -> Fate:
+        routers: list[str] = []
         while place is not None and len(routers) < 8:
             namespace, iif = place
             routers.append(namespace)
@@ -46,6 +63,8 @@ class Walk:
             oif = self._oif(route)
             if oif is None:
                 return Fate("blackhole", namespace, tuple(routers))
+            if any(isinstance(i, VlanLink) and (i.namespace, i.ifname) == (namespace, oif) for i in self._objects):
+                return Fate("line", namespace, tuple(routers))
             place = self._far.get((namespace, oif))
             if place is not None and not self._is_router(place[0]):
                 return Fate("delivered", place[0], tuple(routers))

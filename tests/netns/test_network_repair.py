@@ -126,6 +126,8 @@ def test_an_absent_namespace_holds_up_its_own_instance_only(network: AppliedNetw
     report = network.apply(text)
     assert not report.is_done and report.rolled_back == ()
     assert any("not-there" in str(outcome.error) for outcome in report.failures)
+    states = {str(state.resource): state.reason for state in network.session().status().unhealthy}
+    assert "there is no namespace not-there to attach to" in states["instance ecs-1"]
     assert network.ping("ecs-8", "192.168.1.10")
     run("ip", "netns", "add", "not-there")
     try:

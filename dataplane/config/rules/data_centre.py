@@ -1,6 +1,7 @@
-"""Data centres: references to them, and the routes that their router needs (R31, R32, R133)."""
+"""Data centres: references to them, and the routes that their router needs (R31, R32, R44, R133)."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from dataplane.config.data_centre import DataCentre
 from dataplane.config.problem import Path, Problem
@@ -24,6 +25,7 @@ def check(lookup: Lookup) -> Iterator[Problem]:
                 yield lookup.error(("data_centres", name, "cidrs", index), message, "R133", "use another prefix")
         yield from _routes(lookup, name, data_centre)
         yield from _missing(lookup, name, data_centre)
+        yield from _probes(lookup, name, data_centre)
 
 
 def _routes(lookup: Lookup, name: str, data_centre: DataCentre) -> Iterator[Problem]:
@@ -61,3 +63,29 @@ def _missing(lookup: Lookup, name: str, data_centre: DataCentre) -> Iterator[Pro
             message = f"the data centre has no route back to VPC {vpc_id} ({cidr})"
             remedy = f"add {{destination: {cidr}, via: [...]}}"
             yield lookup.warning(("data_centres", name, "routes"), message, "R31", remedy)
+
+
+def _probes(lookup: Lookup, name: str, data_centre: DataCentre) -> Iterator[Problem]:
+    """R44: what answers a probe goes back by the line that it came by, or it would tell of another line."""
+    if lookup.has_broken_under("data_centres", name, "routes"):
+        return
+    for joined in lookup.joined:
+        vbr, item = joined.initiator.vbr, joined.connection.health_check
+        if vbr is None or item is None or lookup.data_centre_of(vbr) != name:
+            continue
+        for source in item.source:
+            best = _best_route(data_centre, source)
+            via = data_centre.routes[best].via if best is not None else ()
+            if best is None or via == (vbr,) or not via or not set(via) <= set(lookup.network.vbrs):
+                continue  # as it should be, or R31 has spoken
+            message = f"answers to the health check of {joined.id} from {source} do not go back by {vbr} alone"
+            remedy = f"add {{destination: {source}, via: [{vbr}]}}"
+            if data_centre.routes[best].destination.prefixlen == source.max_prefixlen:
+                remedy = f"write via: [{vbr}]"
+            yield lookup.warning(("data_centres", name, "routes", best, "via"), message, "R44", remedy)
+
+
+def _best_route(data_centre: DataCentre, address: IPv4Address) -> int | None:
+    """The position of the longest prefix that has an address, the first of equal ones."""
+    fitting = [index for index, route in enumerate(data_centre.routes) if address in route.destination]
+    return max(fitting, key=lambda index: data_centre.routes[index].destination.prefixlen, default=None)

@@ -274,7 +274,7 @@ def test_destroy_asks_on_a_terminal_only(
     assert ("Take away" in result.stderr) == (is_terminal and not arguments)
 
 
-GOOD = ResourceState(RED, "Available", "", "namespace dp-vpc-red", LINE)
+GOOD = ResourceState(RED, "Available", "", "namespace dp-vpc-red", LINE, "10.0.0.0/8")
 STOPPED = ResourceState(Resource("instance", "web"), "Stopped", "state: stopped in the file (R85)", "dp-i-web", LINE)
 GONE = ResourceState(Resource("instance", "db"), "Missing", "its namespace is gone", "dp-i-db", LINE)
 WHEN = "2026-01-02T03:04:05Z"
@@ -291,9 +291,9 @@ def test_status_of_a_healthy_host(use) -> None:
     assert result.stdout.splitlines() == [
         f"healthy: 2 resources (1 Available, 1 Stopped), applied {WHEN} from net.yaml",
         "",
-        "KIND      ID   STATE      KERNEL OBJECT         REASON",
-        "vpc       red  Available  namespace dp-vpc-red",
-        "instance  web  Stopped    dp-i-web              state: stopped in the file (R85)",
+        "KIND      ID   STATE      DETAIL      KERNEL OBJECT         REASON",
+        "vpc       red  Available  10.0.0.0/8  namespace dp-vpc-red",
+        "instance  web  Stopped                dp-i-web              state: stopped in the file (R85)",
     ]
 
 

@@ -246,3 +246,10 @@ def test_ten_thousand_routes_load():
         lines += [f"       {{destination: 20.0.{i // 250}.{i % 250}, next_hop: {hop}}}," for i in range(1000)]
         lines.append("     ]}}}")
     assert text_problems("\n".join(lines)) == []
+
+
+def test_hidden_files_of_a_folder_are_left_alone(tmp_path):
+    (tmp_path / "a.yaml").write_text("version: 1\n")
+    (tmp_path / ".a.yaml").write_text("no: such key\n")
+    (tmp_path / ".#a.yaml").symlink_to("somebody@somewhere.1234")
+    assert len(load([tmp_path]).sources) == 1

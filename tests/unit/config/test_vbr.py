@@ -76,8 +76,10 @@ def test_r30_a_vpc_needs_a_route_to_the_data_centre():
 
 def test_r31_routes_of_the_data_centre_go_through_its_own_vbrs():
     network = hybrid()
-    network["data_centres"]["idc"]["routes"] = [{"destination": "192.168.0.0/16", "via": ["vbr-1", "vbr-2"]}]
+    pinned = [{"destination": f"192.168.10.{number}", "via": [f"vbr-{number}"]} for number in (1, 2)]
+    network["data_centres"]["idc"]["routes"] = [{"destination": "192.168.0.0/16", "via": ["vbr-1", "vbr-2"]}, *pinned]
     assert said(network) == []
+    del network["data_centres"]["idc"]["routes"][1:]
     network["data_centres"]["idc"]["routes"][0]["via"] = ["vbr-9"]
     assert said(network) == [("error", "R31", "data_centres.idc.routes[0].via[0]")]
     network["data_centres"]["idc"]["routes"][0]["via"] = []
@@ -92,7 +94,47 @@ def test_r32_a_data_centre_does_not_route_its_own_prefix():
     network = hybrid()
     routes = [{"destination": text, "via": ["vbr-1"]} for text in ("192.168.0.0/16", "10.32.0.0/16")]
     network["data_centres"]["idc"]["routes"] = routes
-    assert said(network) == [("error", "R32", "data_centres.idc.routes[1].destination")]
+    errors = [item for item in said(network) if item[0] == "error"]
+    assert errors == [("error", "R32", "data_centres.idc.routes[1].destination")]
+
+
+R44_ROUTES = [
+    {"destination": "192.168.0.0/16", "via": ["vbr-1", "vbr-2"]},
+    {"destination": "192.168.10.1", "via": ["vbr-1"]},
+    {"destination": "192.168.10.2/32", "via": ["vbr-2"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("position", "via", "finding"),
+    [
+        (1, None, ("warning", "R44", "data_centres.idc.routes[0].via")),
+        (2, None, ("warning", "R44", "data_centres.idc.routes[0].via")),
+        (1, ["vbr-2"], ("warning", "R44", "data_centres.idc.routes[1].via")),
+        (1, ["vbr-1", "vbr-2"], ("warning", "R44", "data_centres.idc.routes[1].via")),
+        (2, ["vbr-1"], ("warning", "R44", "data_centres.idc.routes[2].via")),
+    ],
+)
+def test_r44_a_probe_is_answered_over_its_own_line(position, via, finding):
+    network = hybrid()
+    routes = [dict(route) for route in R44_ROUTES]
+    network["data_centres"]["idc"]["routes"] = routes
+    assert said(network) == []
+    if via is None:
+        del routes[position]
+    else:
+        routes[position]["via"] = via
+    assert said(network) == [finding]
+
+
+def test_r44_a_longer_prefix_by_the_line_alone_is_enough():
+    network = hybrid()
+    halves = [
+        {"destination": "192.168.10.0/31", "via": ["vbr-1"]},
+        {"destination": "192.168.10.2/31", "via": ["vbr-2"]},
+    ]
+    network["data_centres"]["idc"]["routes"] = [R44_ROUTES[0], *halves]
+    assert said(network) == []
 
 
 def test_r36_a_vpc_and_its_data_centre_have_different_cidrs():
@@ -220,7 +262,8 @@ def test_r32_d11_a_route_around_the_own_prefix_is_no_mistake(destination, is_own
     network = hybrid()
     routes = [{"destination": text, "via": ["vbr-1"]} for text in ("192.168.0.0/16", destination)]
     network["data_centres"]["idc"]["routes"] = routes
-    assert said(network) == [("error", "R32", "data_centres.idc.routes[1].destination")] * is_own
+    found = [problem for problem in said(network) if problem[1] != "R44"]  # of the second line's health check
+    assert found == [("error", "R32", "data_centres.idc.routes[1].destination")] * is_own
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1/30", "169.254.0.1/30", "240.0.0.1/30", "224.0.0.1/30"])

@@ -10,7 +10,7 @@ from dataplane.plan.action import Verb
 from dataplane.plan.planner import make_plan
 from dataplane.plan.stage import Stage
 from tests.fakes.kernel import FakeKernel
-from tests.fakes.networks import PEERED, desired
+from tests.fakes.networks import PEERED, TWO_CIRCUITS, desired
 
 STOPPED = PEERED.replace("ip: 172.16.1.10}", "ip: 172.16.1.10, state: stopped}")
 MOVED = PEERED.replace("ip: 172.16.1.10}", "ip: 172.16.1.20, state: stopped}")
@@ -27,8 +27,22 @@ WORLDS = {
 }
 
 
+BORDER = {
+    "both": TWO_CIRCUITS,
+    "first suspended": TWO_CIRCUITS.replace("vbr: vbr-1}", "vbr: vbr-1, state: suspended}"),
+    "none": TWO_CIRCUITS.replace("vpc: vpc-a}", "vpc: vpc-a, state: suspended}"),
+    "balanced": TWO_CIRCUITS.replace("active_standby: {active: ri-a1, standby: ri-a2}", "load_balance: [ri-a1, ri-a2]"),
+    "balanced, none": TWO_CIRCUITS.replace(
+        "active_standby: {active: ri-a1, standby: ri-a2}", "load_balance: [ri-a1, ri-a2]"
+    ).replace("vpc: vpc-a}", "vpc: vpc-a, state: suspended}"),
+    "lines swapped": TWO_CIRCUITS.replace("device: eth1", "device: eth0")
+    .replace("device: eth2", "device: eth1")
+    .replace("device: eth0", "device: eth2"),
+}
+
+
 def reach(kernel: FakeKernel, text: str, book=None):
-    wanted = desired(text, book)
+    wanted = desired(text, book, facts=kernel.facts())
     plan = make_plan(wanted.wanted, kernel.observe([w.object for w in wanted.wanted.values()]).objects)
     return wanted, execute(plan, kernel)
 
@@ -53,6 +67,30 @@ def test_any_state_is_reached_from_any_other_and_back(path: tuple[str, str]) -> 
         assert again.actions == ()
         reached.append(state(kernel))
     assert reached[0] == reached[2]
+
+
+@pytest.mark.parametrize("path", list(itertools.permutations(BORDER, 2)), ids="->".join)
+@pytest.mark.parametrize("has_8021q", [True, False])
+def test_any_border_is_reached_from_any_other_and_back(path: tuple[str, str], has_8021q: bool) -> None:
+    """Groups let a leg go before it is a blackhole, and take it back after it is none; lines change places."""
+    kernel, book = FakeKernel(has_8021q=has_8021q), desired(TWO_CIRCUITS).book
+    reached = []
+    for name in (path[0], path[1], path[0]):
+        _, execution = reach(kernel, BORDER[name], book)
+        assert errors(execution) == []
+        reached.append(state(kernel))
+    assert reached[0] == reached[2]
+
+
+def test_a_kernel_that_learns_8021q_gets_real_vlans() -> None:
+    kernel = FakeKernel(has_8021q=False)
+    wanted, _ = reach(kernel, TWO_CIRCUITS)
+    kernel.has_8021q = True
+    _, execution = reach(kernel, TWO_CIRCUITS, wanted.book)
+    assert errors(execution) == []
+    fresh = FakeKernel(has_8021q=True)
+    reach(fresh, TWO_CIRCUITS, wanted.book)
+    assert state(kernel) == state(fresh)
 
 
 def test_the_fake_kernel_refuses_a_wrong_order() -> None:

@@ -1,0 +1,53 @@
+"""Health checks as far as they are routes: the source on the VRouter, and the leg that a probe is bound to.
+
+A probe measures its own leg by construction, whatever the user's tables say (kernel.md, section 4).
+"""
+
+from ipaddress import IPv4Interface, IPv4Network
+
+from dataplane.compile.context import Compilation
+from dataplane.compile.fib import DEFAULT_ROUTE
+from dataplane.compile.peering import why_not_forwarding
+from dataplane.config.health_check import HealthCheck
+from dataplane.config.peering import PeeringEnd
+from dataplane.model import names
+from dataplane.model.desired import Declared
+from dataplane.model.kernel import Address, KernelObject, KernelRoute, RouteType, Rule
+from dataplane.model.resource import Resource
+
+PRIORITY_PROBE = 50
+
+
+def compile_health_checks(c: Compilation) -> None:
+    """The source, the rule and the leg table of every health check."""
+    for connection_id, connection in c.network.peering_connections.items():
+        check = connection.health_check
+        ends = [end for end in (connection.initiator, connection.acceptor) if end is not None and end.vpc is not None]
+        if check is None or not ends:
+            continue
+        resource = Resource("health_check", connection_id)
+        origin = c.loaded.origin("peering_connections", connection_id, "health_check")
+        (end,) = ends
+        for item in _objects(c, connection_id, check, end, forwards=not why_not_forwarding(connection)):
+            c.add(item, resource, origin, end.vpc or "")
+        where = f"{check.source[0]} on lo in {names.vpc_namespace(end.vpc or '')}"
+        reason = "its leg counts as up: probes come with the agent (R39)"
+        c.declare(Declared(resource, origin, "Available", reason, where, end.vpc or ""))
+
+
+def _objects(
+    c: Compilation, connection_id: str, check: HealthCheck, end: PeeringEnd, *, forwards: bool
+) -> list[KernelObject]:
+    namespace = names.vpc_namespace(end.vpc or "")
+    table = names.table_number(c.numbering.number("table", f"{end.vpc}//leg/{end.router_interface}"))
+    source = check.source[0]
+    items: list[KernelObject] = [
+        # On lo it also answers the data centre's own pings (R43).
+        Address(namespace, "lo", IPv4Interface(f"{source}/32")),
+        KernelRoute(namespace, table, DEFAULT_ROUTE, RouteType.UNREACHABLE, metric=names.MAX_METRIC),
+        Rule(namespace, PRIORITY_PROBE, table, "lo", IPv4Network(source), IPv4Network(check.destination)),
+    ]
+    if forwards:
+        ifname = c.router_interface_ifname(end.router_interface)
+        items.append(KernelRoute(namespace, table, DEFAULT_ROUTE, ifname=ifname, via=names.TRANSIT_NEIGHBOUR))
+    return items
