@@ -1,11 +1,11 @@
-"""Addresses that an instance is the way to: put on its ``lo``, so that something answers behind it."""
+"""Addresses that an instance or node is the way to: put on its ``lo``, so that something answers behind it."""
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from dataplane.errors import HostError
 from lab.host import Host, opened
-from lab.model import Inventory
+from lab.model import Inventory, node_namespace
 from lab.syscalls import in_network
 
 _LO = 1
@@ -14,18 +14,22 @@ _LO = 1
 _HOST_SCOPE_PREFIX = 32
 
 
-def put_behind(behind: Mapping[str, Sequence[IPv4Address]], inventory: Inventory, host: Host) -> None:
-    """Give instances their further addresses. Doing it twice changes nothing.
+def put_behind(
+    behind: Mapping[str, Sequence[IPv4Address]], inventory: Inventory, host: Host, nodes: Mapping[str, int]
+) -> None:
+    """Give instances and nodes their further addresses. Doing it twice changes nothing.
 
     Args:
-        behind: instance id -> addresses.
+        behind: id -> addresses.
+        nodes: id -> open network namespace of the nodes around the host.
 
     Raises:
         HostError: an instance has no namespace on the host.
     """
     if not behind:
         return
-    with opened(host) as namespaces:
+    with opened(host) as inside:
+        namespaces = {**inside, **{node_namespace(id): descriptor for id, descriptor in nodes.items()}}
         for id, addresses in behind.items():
             name = inventory.nodes[id].namespace
             if name not in namespaces:

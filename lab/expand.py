@@ -43,17 +43,38 @@ class FlowMaker:
         self._check_via(path, spec)
         for (source, destination), protocol in product(self._pairs(path, spec), spec.protocol):
             yield self._flow(path, spec, source, destination, protocol)
-            if spec.both_ways and isinstance(destination, Node):
+            if spec.both_ways and isinstance(destination, Node) and self._has_two_ends(path, destination):
                 yield self._flow(path, spec, destination, source, protocol, is_turned=True)
 
     def _pairs(self, path: Path, spec: FlowSpec) -> list[tuple[Node, Node | IPv4Address]]:
-        sources = [self._node((*path, "from"), id) for id in spec.from_]
-        targets = [to if isinstance(to, IPv4Address) else self._node((*path, "to"), to) for to in spec.to]
-        return [
-            (source, target)
-            for source, target in product(sources, targets)
-            if source is not None and target is not None and source != target
-        ]
+        pairs: list[tuple[Node, Node | IPv4Address]] = []
+        for source, to in product([self._node((*path, "from"), id) for id in spec.from_], spec.to):
+            target = to if isinstance(to, IPv4Address) else self._target(path, spec, source, to)
+            if source is not None and target is not None and source != target:
+                pairs.append((source, target))
+        return pairs
+
+    def _target(self, path: Path, spec: FlowSpec, source: Node | None, id: str) -> Node | IPv4Address | None:
+        """An instance, a node, a router by one of its addresses, or a service as the VPC of the flow has it."""
+        if id in self.inventory.routers and id not in self.inventory.nodes and spec.address is not None:
+            return self.inventory.router(id, spec.address)
+        if id not in self.inventory.services or id in self.inventory.nodes:
+            return self._node((*path, "to"), id)
+        if not isinstance(spec, ReachSpec):
+            return self.inventory.services[id]  # wherever it is: it must not be reached there
+        vpc = source.vpc if source is not None else None
+        last = [id for step in spec.via for id in step if id in self.inventory.routers]
+        if vpc is None and not last:
+            remedy = "end `via` with the VPC whose service it is"
+            self.complain((*path, "to"), f"`{id}` is a service, and each VPC has one of its own", remedy)
+            return None
+        return self.inventory.service(id, vpc if vpc is not None else last[-1])
+
+    def _has_two_ends(self, path: Path, destination: Node) -> bool:
+        only_answers = destination.id not in self.inventory.nodes
+        if only_answers:
+            self.complain((*path, "both_ways"), f"{destination} only answers", "remove both_ways")
+        return not only_answers
 
     def _flow(
         self,
@@ -86,18 +107,21 @@ class FlowMaker:
     def _node(self, path: Path, id: str) -> Node | None:
         node = self.inventory.nodes.get(id)
         if node is None:
-            self._unknown(path, id, "an instance", list(self.inventory.nodes))
+            self._unknown(path, id, "an instance or node", [*self.inventory.nodes, *self.inventory.services])
         elif node.address is None:
+            if node.vpc is None:
+                self.complain(path, f"node `{id}` has no address", "give one of its interfaces an address:")
+                return None
             message = f"instance `{id}` has no `ip:` in the network, so nobody can say what its address must be"
             self.complain(path, message, "write its ip: there")
         return node if node is not None and node.address is not None else None
 
     def _check_via(self, path: Path, spec: FlowSpec) -> None:
-        known = [*self.inventory.nodes, *self.inventory.routers]
-        for key, ids in (("via", spec.via), ("back_via", spec.back_via or ())):
-            for id in ids:
+        known = self.inventory.known
+        for key, way in (("via", spec.via), ("back_via", spec.back_via or ())):
+            for id in (id for step in way for id in step):
                 if id not in known:
-                    self._unknown((*path, key), id, "an instance or VPC", known)
+                    self._unknown((*path, key), id, "an instance, node, VPC, VBR or host", known)
 
     def _unknown(self, path: Path, id: str, what: str, known: Sequence[str]) -> None:
         close = get_close_matches(id, known, n=1)

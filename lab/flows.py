@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
+from types import MappingProxyType
 
 from dataplane.errors import HostError
 from lab.host import Host, opened
 from lab.judge import judge, needs_another_try
-from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Inventory, Node, Protocol
+from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Inventory, Node, Protocol, node_namespace
 from lab.traffic.exchange import Exchange, Patience
 from lab.traffic.probe import IcmpProbe
 
@@ -32,6 +33,7 @@ def run(
     inventory: Inventory,
     host: Host,
     *,
+    nodes: Mapping[str, int] = MappingProxyType({}),
     patience: Patience = Patience(),  # noqa: B008 (frozen)
     on_result: Progress | None = None,
 ) -> list[FlowResult]:
@@ -39,6 +41,7 @@ def run(
 
     Args:
         host: where the network is: simulated, or ``Here``.
+        nodes: id -> open network namespace of the nodes around it; they stay the caller's.
         on_result: called with each result as it comes, not in the order of ``flows``.
 
     Returns:
@@ -49,7 +52,8 @@ def run(
     """
     raise_open_files_limit()
     results: dict[int, FlowResult] = {}
-    with opened(host) as namespaces:
+    with opened(host) as inside:
+        namespaces = {**inside, **{node_namespace(id): descriptor for id, descriptor in nodes.items()}}
         _check_nodes(flows, namespaces, host)
         exchange = Exchange(namespaces, patience)
         try:

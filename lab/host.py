@@ -173,10 +173,15 @@ def processes_inside(host: SimulatedHost) -> list[Process]:
         return []
     with opened(host) as namespaces:
         networks = {namespace_id(descriptor): name for name, descriptor in namespaces.items()}
-    return list(_inhabitants(networks, namespace_id(host.folder / MOUNTS)))
+    return list(inhabitants(networks, namespace_id(host.folder / MOUNTS)))
 
 
-def _inhabitants(networks: Mapping[NamespaceId, str], mounts: NamespaceId) -> Iterator[Process]:
+def inhabitants(networks: Mapping[NamespaceId, str], mounts: NamespaceId | None = None) -> Iterator[Process]:
+    """The processes in some network namespaces or in a mount namespace, but for this one.
+
+    Args:
+        networks: their names by what they are.
+    """
     for path in Path("/proc").iterdir():
         if not path.name.isdigit() or int(path.name) == os.getpid():
             continue
@@ -216,7 +221,7 @@ def _become_host() -> tuple[None, list[int]]:
         mount("dataplane-lab", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
     unmount(Path("/sys"), detach=True)
     mount("sysfs", Path("/sys"), "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    _set_up("lo")
+    set_up("lo")
     return None, []
 
 
@@ -244,6 +249,11 @@ def _clear(folders: Iterable[Path]) -> None:
                 unmount(Path(point), detach=True)
 
 
-def _set_up(ifname: str) -> None:
+def set_up(ifname: str) -> None:
+    """Set an interface of the namespace that this thread is in up.
+
+    Raises:
+        OSError: there is none of that name.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", ifname.encode(), _IFF_UP))

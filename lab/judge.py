@@ -6,7 +6,20 @@ that it has no business in has failed, and so has a flow that must not arrive an
 
 from collections.abc import Sequence
 
-from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Inventory, Protocol, Sighting
+from dataplane.model import names
+from lab.model import (
+    HOST_NAMESPACE,
+    Direction,
+    Evidence,
+    Expectation,
+    Flow,
+    FlowResult,
+    Inventory,
+    Node,
+    Protocol,
+    Sighting,
+    Way,
+)
 
 
 def judge(flow: Flow, evidence: Evidence, inventory: Inventory) -> FlowResult:
@@ -66,7 +79,7 @@ def _not_reach_faults(flow: Flow, evidence: Evidence, inventory: Inventory) -> l
     if any(seen.namespace == there for seen in forward):
         faults.append(f"reached {inventory.describe(there or '')}, which it must not")
     faults += _leaks(flow, evidence, inventory)
-    faults += _via_faults("forward", flow.via, forward, inventory)
+    faults += _via_faults("forward", flow.via, forward or evidence.seen(Direction.ASK), inventory)
     if evidence.lost:
         where = ", ".join(inventory.describe(namespace) for namespace in evidence.lost)
         faults.append(f"the sniffer lost packets in {where}, so nothing is proven: try again on a quieter machine")
@@ -113,34 +126,48 @@ def _last_seen(sightings: Sequence[Sighting], evidence: Evidence, start: str, in
     return f"{text}; {error.source} answered {error.error}" if error is not None else f"{text}; no ICMP error"
 
 
-def _via_faults(name: str, via: Sequence[str], sightings: Sequence[Sighting], inventory: Inventory) -> list[str]:
+def _via_faults(name: str, via: Way, sightings: Sequence[Sighting], inventory: Inventory) -> list[str]:
     path = list(_namespaces(sightings))
     position = 0
-    for node in via:
-        namespace = inventory.namespace(node)
-        if namespace not in path[position:]:
-            passed = ", ".join(path) or "nothing"
-            return [f"{name}: did not pass {inventory.describe(namespace)}; it passed {passed}"]
-        position = path.index(namespace, position) + 1
+    for step in via:
+        namespaces = [inventory.namespace(id) for id in step]
+        passed_at = [path.index(namespace, position) for namespace in namespaces if namespace in path[position:]]
+        if not passed_at:
+            missed = " nor ".join(inventory.describe(namespace) for namespace in namespaces)
+            passed = ", ".join(namespace or "the host" for namespace in path) or "nothing"
+            return [f"{name}: did not pass {missed}; it passed {passed}"]
+        position = min(passed_at) + 1
     return []
 
 
 def _leaks(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
     """Sightings, of whatever direction, where this flow has no business."""
-    allowed = {flow.source.namespace, inventory.routers[flow.source.vpc]}
-    allowed |= {inventory.namespace(id) for id in (*flow.via, *flow.back_via)}
+    allowed = {flow.source.namespace, *_router(flow.source, inventory)}
+    allowed |= {inventory.namespace(id) for id in flow.passes}
     if flow.destination is not None:
         allowed.add(flow.destination.namespace)  # a packet that must not reach it is a fault of its own
         if flow.expectation is Expectation.REACH:
-            allowed.add(inventory.routers[flow.destination.vpc])
+            allowed |= _router(flow.destination, inventory)
     leaked: dict[str, str] = {}
     for seen in evidence.sightings:
-        if seen.namespace not in allowed:
+        if seen.namespace not in allowed and not _is_on_line(seen, flow, inventory):
             leaked.setdefault(seen.namespace, seen.ifname)
     return [
         f"seen in {inventory.describe(namespace)} on {ifname}, where it has no business"
         for namespace, ifname in leaked.items()
     ]
+
+
+def _router(node: Node, inventory: Inventory) -> set[str]:
+    """The namespace of a node's VRouter, where it is in a VPC."""
+    return set() if node.vpc is None else {inventory.routers[node.vpc]}
+
+
+def _is_on_line(seen: Sighting, flow: Flow, inventory: Inventory) -> bool:
+    """Whether it was seen on the line of a VBR that the flow passes: on the device, or where a VLAN stands in."""
+    devices = {device for vbr, device in inventory.lines.items() if vbr in flow.passes}
+    is_stand_in = bool(devices) and names.is_port_ifname(seen.ifname)
+    return seen.namespace == HOST_NAMESPACE and (seen.ifname in devices or is_stand_in)
 
 
 def _namespaces(sightings: Sequence[Sighting]) -> tuple[str, ...]:

@@ -15,7 +15,8 @@
     must_not_reach:
       - {from: b-1, to: [c-1, 100.64.0.9], via: [vpc-a], answer: prohibited}
 
-``nodes:`` (data-centre routers and the like) and ``wires:`` between hosts will stand beside ``hosts:``.
+``nodes:`` (data-centre routers and the like) and ``wires:`` stand beside ``hosts:``; their shapes are in ``around.py``.
+A step of ``via`` may be a list: one of these.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from dataplane.config.base import Model
 from dataplane.config.kinds import Flag, HostAddress, Kind, ResourceId, Whole, Word
 from dataplane.config.values import parse_address, parse_id, parse_version, refuse
+from lab.around import NodeSpec, WireSpec
 from lab.model import Protocol
 from lab.traffic.packet import ANSWERS
 
@@ -70,7 +72,15 @@ def _parse_protocol(value: Any) -> Protocol:
 
 
 Target = str | IPv4Address
+
+
+def _steps(value: Any) -> Any:
+    """A way, each of whose steps is one id or several to choose from."""
+    return [_one_or_many(step) for step in _one_or_many(value)]
+
+
 Ids = Annotated[tuple[ResourceId, ...], BeforeValidator(_one_or_many)]
+Steps = Annotated[tuple[Annotated[tuple[ResourceId, ...], Field(min_length=1)], ...], BeforeValidator(_steps)]
 Targets = Annotated[tuple[Annotated[Target, Kind(_parse_target)], ...], BeforeValidator(_one_or_many)]
 Protocols = Annotated[tuple[Annotated[Protocol, Kind(_parse_protocol)], ...], BeforeValidator(_one_or_many)]
 Addresses = Annotated[tuple[HostAddress, ...], BeforeValidator(_one_or_many)]
@@ -85,8 +95,8 @@ class HostSpec(Model):
 class FlowSpec(Model):
     """Flows from each of some instances to each of some others.
 
-    ``via`` and ``back_via`` name instances and VPCs that the packet must pass, in order, besides the VPCs of
-    the two ends; wherever else it is seen, the flow has failed.
+    ``via`` and ``back_via`` name instances, VPCs, VBRs and nodes that the packet must pass, in order, besides the VPCs
+    of the two ends; wherever else it is seen, the flow has failed.
     """
 
     from_: Ids = Field(alias="from", min_length=1)
@@ -94,8 +104,8 @@ class FlowSpec(Model):
     address: HostAddress | None = None
     protocol: Protocols = Field(default=PROTOCOLS, min_length=1)
     port: Annotated[int, Whole("a port", 1, 65_535)] = DEFAULT_PORT
-    via: Ids = ()
-    back_via: Ids | None = None
+    via: Steps = ()
+    back_via: Steps | None = None
     both_ways: Flag = False
 
     @model_validator(mode="after")
@@ -134,6 +144,8 @@ class LabFile(Model):
     description: Annotated[str, Kind(_parse_text)] = ""
     hosts: Mapping[ResourceId, HostSpec]
     behind: Mapping[ResourceId, Addresses] = Field(default_factory=dict)
+    nodes: Mapping[ResourceId, NodeSpec] = Field(default_factory=dict)
+    wires: tuple[WireSpec, ...] = ()
     must_reach: tuple[ReachSpec, ...] = ()
     must_not_reach: tuple[NotReachSpec, ...] = ()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from dataplane.model import names
 from dataplane.model.resource import NOWHERE, Origin
 
 
@@ -24,19 +25,34 @@ class Expectation(StrEnum):
     NOT_REACH = "must_not_reach"
 
 
+HOST_NAMESPACE = ""
+"""How the host's own namespace is called among its named ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An instance, as the lab meets it.
+    """What sends or receives: an instance, a service as one VPC has it, or a node around the host.
 
     Args:
-        namespace: the name of its network namespace on the host.
-        address: its address in ``network.yaml``; None where the file leaves it to the product.
+        vpc: the VPC that it is in; None for a node around the host.
+        namespace: the name of its network namespace on the host, or ``node_namespace(id)``.
+        address: its own address; None where ``network.yaml`` leaves it to the product.
+        what: the noun for people.
     """
 
     id: str
-    vpc: str
+    vpc: str | None
     namespace: str
     address: IPv4Address | None
+    what: str = "instance"
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.id}"
+
+
+def node_namespace(id: str) -> str:
+    """How the namespace of a node around the host is called among the host's; no file can have that name."""
+    return f"node/{id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,43 +60,73 @@ class Inventory:
     """Who is who on a host.
 
     Args:
-        nodes: instance id -> node.
+        nodes: id -> instance, or node around the host.
         routers: VPC id -> the name of its VRouter's namespace.
+        borders: VBR id -> the name of its namespace.
+        lines: VBR id -> the host's device that its line is on.
+        services: service id -> its address, the same in every VPC of its region.
+        host: the name of the host itself, whose own namespace a way can name by it.
     """
 
     nodes: Mapping[str, Node]
     routers: Mapping[str, str]
+    borders: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, IPv4Address] = field(default_factory=dict)
+    host: str = ""
 
     def namespace(self, id: str) -> str:
-        """The namespace of an instance or, where no instance has the id, of a VPC's router.
+        """The namespace of an instance or node; where none has the id, of a router, or the host's own.
 
         Raises:
-            KeyError: there is neither.
+            KeyError: there is none of them.
         """
         node = self.nodes.get(id)
-        return node.namespace if node is not None else self.routers[id]
+        if node is not None:
+            return node.namespace
+        if id == self.host:
+            return HOST_NAMESPACE
+        return self.routers[id] if id in self.routers else self.borders[id]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All ids that a way can name."""
+        return (*self.nodes, *self.routers, *self.borders, *filter(None, [self.host]))
+
+    def router(self, vpc: str, address: IPv4Address) -> Node:
+        """The VRouter of a VPC itself, by one of its addresses, such as the source of a health check (R43)."""
+        return Node(vpc, vpc, self.routers[vpc], address, "vpc")
+
+    def service(self, id: str, vpc: str) -> Node:
+        """A service as a VPC has it."""
+        return Node(id, vpc, names.service_namespace(vpc), self.services[id], "service")
 
     def describe(self, namespace: str) -> str:
         """A namespace in the words of the network."""
         for node in self.nodes.values():
             if node.namespace == namespace:
-                return f"instance {node.id} ({namespace})"
-        for vpc, router in self.routers.items():
-            if router == namespace:
-                return f"the router of vpc {vpc} ({namespace})"
+                return str(node) if node.vpc is None else f"{node} ({namespace})"
+        for what, routers in (("vpc", self.routers), ("vbr", self.borders)):
+            for id, router in routers.items():
+                if router == namespace:
+                    return f"the router of {what} {id} ({namespace})"
         return f"namespace {namespace}" if namespace else "the host's own namespace"
+
+
+Way = tuple[tuple[str, ...], ...]
+"""Steps of a way; each is one id, or several of which the packet passes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One thing to prove: from one instance to one address, by one protocol.
+    """One thing to prove: from one node to one address, by one protocol.
 
     Args:
-        source: the instance that sends, from its own address.
-        destination: the instance that the address belongs to; None where nobody has it.
+        source: the node that sends, from its own address.
+        destination: the node that the address belongs to; None where nobody has it.
         address: where to.
         port: of UDP and TCP, where the destination listens; 0 for others.
-        via: instances and VPCs that the packet passes beyond the two ends' own, in this order.
+        via: instances, nodes and routers that the packet passes beyond the two ends' own, in this order.
         back_via: the same of the answer.
         hops: for ``trace``: the address of each router on the way.
         answer: for ``must_not_reach``: the ICMP error that the sender gets, ``none`` for silence; empty: any.
@@ -93,11 +139,16 @@ class Flow:
     address: IPv4Address
     protocol: Protocol
     port: int = 0
-    via: tuple[str, ...] = ()
-    back_via: tuple[str, ...] = ()
+    via: Way = ()
+    back_via: Way = ()
     hops: tuple[IPv4Address, ...] = ()
     answer: str = ""
     origin: Origin = NOWHERE
+
+    @property
+    def passes(self) -> frozenset[str]:
+        """All ids that its packets may pass, there and back."""
+        return frozenset(id for step in (*self.via, *self.back_via) for id in step)
 
     @property
     def target(self) -> str:

@@ -1,6 +1,7 @@
 """Where a lab is pinned: ``/run/dataplane-lab/<topology>/<host>/{net,mnt}``, on a tmpfs of its own.
 
-A pin is a bind mount of a namespace file, so that a simulated host needs no process to live. It owns that
+A pin is a bind mount of a namespace file, so that a simulated host needs no process to live; the nodes around it are
+pinned beside it, as ``<topology>/.nodes/<node>``. It owns that
 folder, its lock, and the pins; it must never look inside a host.
 
 A mount namespace made out of another one inherits copies of its mounts. So the folder says which mount
@@ -26,6 +27,8 @@ NETWORK = "net"
 MOUNTS = "mnt"
 _OWNER = ".mount-namespace"
 _READY = ".ready"
+_NODES = ".nodes"
+_PLAN = ".plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,14 @@ class LabPins:
         source: the folder it was started from.
         is_ready: everything was built; without it the lab is half made.
         hosts: names of the hosts that have a folder.
+        nodes: ids of the nodes around them.
     """
 
     name: str
     source: Path
     is_ready: bool
     hosts: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -125,7 +130,8 @@ def _read(path: Path) -> LabPins:
         name=path.name,
         source=Path(source.read_text()) if source.exists() else Path(),
         is_ready=(path / _READY).exists(),
-        hosts=tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir())),
+        hosts=tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name != _NODES)),
+        nodes=tuple(sorted(entry.name for entry in (path / _NODES).glob("*") if entry.name != _PLAN)),
     )
 
 
@@ -145,6 +151,27 @@ def mark_ready(name: str) -> None:
 def host_folder(topology: str, host: str) -> Path:
     """Where the pins of a host are."""
     return ROOT / topology / host
+
+
+def node_pin(topology: str, node: str) -> Path:
+    """Where a node is pinned."""
+    return ROOT / topology / _NODES / node
+
+
+def is_pinned(path: Path) -> bool:
+    """Whether a namespace is pinned at a path."""
+    return path.exists() and _is_namespace_file(path)
+
+
+def plan_file(topology: str) -> Path:
+    """Where the plan of what stands around a topology's host is kept, to see whether it has changed."""
+    return ROOT / topology / _NODES / _PLAN
+
+
+def remove_nodes(topology: str) -> None:
+    """Remove the pins of all nodes of a topology, and the plan that they were made by."""
+    for path in list((ROOT / topology / _NODES).glob("*")):
+        _unpin(path)
 
 
 def pin(namespace_file: Path, target: Path) -> None:

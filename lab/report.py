@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from lab.host import Process
 from lab.model import FlowResult
 from lab.runner import LabStatus
 from lab.topology import Topology
@@ -57,7 +58,7 @@ def flow_row(result: FlowResult) -> tuple[str, ...]:
 
 
 def _seen(result: FlowResult) -> str:
-    path = " > ".join(_one_way(result.path)) or "nowhere"
+    path = " > ".join(namespace or "the line" for namespace in _one_way(result.path)) or "nowhere"
     if result.answer is None:
         return path
     return f"{path}; {result.answer.source} answers {result.answer.error}"
@@ -95,17 +96,22 @@ def status_document(labs: Sequence[LabStatus]) -> dict[str, object]:
                         "name": host.host.name,
                         "exists": host.exists,
                         "namespaces": list(host.namespaces),
-                        "processes": [
-                            {"pid": process.pid, "command": process.command, "namespace": process.namespace or None}
-                            for process in host.processes
-                        ],
+                        "processes": _processes_document(host.processes),
                     }
                     for host in lab.hosts
                 ],
+                "nodes": {"names": list(lab.pins.nodes), "processes": _processes_document(lab.at_nodes)},
             }
             for lab in labs
         ]
     }
+
+
+def _processes_document(processes: Sequence[Process]) -> list[dict[str, object]]:
+    return [
+        {"pid": process.pid, "command": process.command, "namespace": process.namespace or None}
+        for process in processes
+    ]
 
 
 def status_rows(labs: Sequence[LabStatus]) -> list[tuple[str, ...]]:
@@ -117,4 +123,7 @@ def status_rows(labs: Sequence[LabStatus]) -> list[tuple[str, ...]]:
         for host in lab.hosts:
             processes = ", ".join(f"{process.pid} {process.command}" for process in host.processes) or "-"
             rows.append((lab.pins.name, host.host.name, lab_state(lab), str(len(host.namespaces)), processes))
+        if lab.pins.nodes:
+            processes = ", ".join(f"{process.pid} {process.command}" for process in lab.at_nodes) or "-"
+            rows.append((lab.pins.name, "(nodes)", lab_state(lab), str(len(lab.pins.nodes)), processes))
     return rows

@@ -4,12 +4,13 @@ Everything of a lab hangs on its pins, so taking it down is taking them away; no
 built. The product inside does the building (``lab/product.py``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dataplane.errors import ConflictError
 from dataplane.model import names
-from lab import flows, pins
+from lab import flows, nodes, pins
 from lab.behind import put_behind
 from lab.host import Here, Host, Process, SimulatedHost, opened, processes_inside
 from lab.model import FlowResult
@@ -54,14 +55,34 @@ def _build(topology: Topology, say: Say) -> None:
     pins.begin(topology.name, topology.folder)
     host = SimulatedHost(topology.name, topology.host)
     host.make()
-    _apply(topology, Product(host), say)
+    scripts = nodes.cpe_scripts(topology.surroundings, host, topology.network)
+    _renew_nodes(topology, host, scripts)
+    with nodes.opened_nodes(topology.name, topology.surroundings) as around:
+        _surround(topology, host, scripts, around)
+        _apply(topology, Product(host), say, around)
     pins.mark_ready(topology.name)
 
 
-def _apply(topology: Topology, product: Product, say: Say) -> None:
+def _renew_nodes(topology: Topology, host: SimulatedHost, scripts: Mapping[str, str]) -> None:
+    """Make the nodes' namespaces; all of them anew where their files have changed, as nobody adapts them."""
+    plan = repr((topology.surroundings, dict(scripts)))
+    file = pins.plan_file(topology.name)
+    if not file.exists() or file.read_text() != plan:
+        nodes.remove_wires(host)
+        pins.remove_nodes(topology.name)
+    if topology.surroundings.nodes:
+        nodes.pin_nodes(topology.name, topology.surroundings)
+        file.write_text(plan)
+
+
+def _surround(topology: Topology, host: Host, scripts: Mapping[str, str], around: nodes.Descriptors) -> None:
+    nodes.Builder(topology.name, topology.surroundings, host, scripts, around).build()
+
+
+def _apply(topology: Topology, product: Product, say: Say, around: nodes.Descriptors) -> None:
     for line in product.run("apply", str(topology.network)).splitlines():
         say(f"{product.host.name}: {line}")
-    put_behind(topology.behind, topology.inventory, product.host)
+    put_behind(topology.behind, topology.inventory, product.host, around)
 
 
 def down(name: str) -> list[Process] | None:
@@ -79,6 +100,7 @@ def down(name: str) -> list[Process] | None:
             pins.drop_root_if_empty()
             return None
         inside = [process for host in hosts(existing) for process in processes_inside(host)]
+        inside += nodes.processes_at(existing)
         pins.remove(name)
         return inside
 
@@ -105,10 +127,15 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """A lab that is up, or half made."""
+    """A lab that is up, or half made.
+
+    Args:
+        at_nodes: the processes that live in the nodes around its hosts.
+    """
 
     pins: pins.LabPins
     hosts: tuple[HostStatus, ...]
+    at_nodes: tuple[Process, ...] = ()
 
     @property
     def is_up(self) -> bool:
@@ -118,7 +145,10 @@ class LabStatus:
 
 def status() -> list[LabStatus]:
     """All labs of this machine, looked at now."""
-    return [LabStatus(lab, tuple(_host_status(host) for host in hosts(lab))) for lab in pins.labs()]
+    return [
+        LabStatus(lab, tuple(_host_status(host) for host in hosts(lab)), tuple(nodes.processes_at(lab)))
+        for lab in pins.labs()
+    ]
 
 
 def _host_status(host: SimulatedHost) -> HostStatus:
@@ -137,7 +167,8 @@ def test(topology: Topology, say: Say, on_result: flows.Progress | None = None) 
     """
     is_new = up(topology, say)
     try:
-        return run_flows(topology, SimulatedHost(topology.name, topology.host), on_result)
+        with nodes.opened_nodes(topology.name, topology.surroundings) as around:
+            return run_flows(topology, SimulatedHost(topology.name, topology.host), on_result, around)
     finally:
         if is_new:
             down(topology.name)
@@ -164,13 +195,26 @@ def test_here(
             "`dataplane destroy` it first, or leave --here away to test in a simulated host"
         )
     product = Product(host, options)
-    try:
-        _apply(topology, product, say)
-        return run_flows(topology, host, on_result)
-    finally:
-        product.run("destroy", "--yes")
+    scripts = nodes.cpe_scripts(topology.surroundings, host, topology.network)
+    with nodes.unpinned_nodes(topology.surroundings) as around:
+        try:
+            _surround(topology, host, scripts, around)
+            _apply(topology, product, say, around)
+            return run_flows(topology, host, on_result, around)
+        finally:
+            product.run("destroy", "--yes")
+            nodes.remove_wires(host)
 
 
-def run_flows(topology: Topology, host: Host, on_result: flows.Progress | None = None) -> list[FlowResult]:
-    """Prove the flows of a topology on a host where its network is applied."""
-    return flows.run(topology.flows, topology.inventory, host, on_result=on_result)
+def run_flows(
+    topology: Topology,
+    host: Host,
+    on_result: flows.Progress | None = None,
+    around: nodes.Descriptors = MappingProxyType({}),
+) -> list[FlowResult]:
+    """Prove the flows of a topology on a host where its network is applied.
+
+    Args:
+        around: the open namespaces of the nodes around the host.
+    """
+    return flows.run(topology.flows, topology.inventory, host, nodes=around, on_result=on_result)

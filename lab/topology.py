@@ -21,9 +21,11 @@ from dataplane.config.values import REFUSED
 from dataplane.errors import ConfigError
 from dataplane.model import names
 from dataplane.model.resource import Origin
-from lab.expand import FlowMaker
+from lab.around import NodeSpec
+from lab.expand import Complain, FlowMaker
 from lab.language import LabFile
-from lab.model import Flow, Inventory, Node
+from lab.model import Flow, Inventory, Node, node_namespace
+from lab.surroundings import Surroundings, Surveyor
 
 TOPOLOGIES = Path(__file__).parent / "topologies"
 LAB_FILE = "lab.yaml"
@@ -39,7 +41,8 @@ class Topology:
         name: of its folder.
         host: the name of its host.
         network: the file, or folder of files, that the host applies.
-        behind: instance id -> addresses that it is the way to.
+        behind: instance or node id -> addresses that it is the way to.
+        surroundings: the nodes and wires around the host.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Topology:
     inventory: Inventory
     behind: Mapping[str, Sequence[IPv4Address]]
     flows: tuple[Flow, ...]
+    surroundings: Surroundings
 
 
 def names_known() -> list[str]:
@@ -105,7 +109,9 @@ def load(name: str) -> Topology:
     def complain(path: Path_, message: str, remedy: str) -> None:
         problems.append(_problem(places, path, message, remedy))
 
-    inventory = _inventory(network)
+    inventory = _inventory(network, file)
+    _check_ids(network, file, complain)
+    surroundings = Surveyor(host, network, file.nodes, file.wires, complain).survey()
     maker = FlowMaker(inventory, lambda path: places.nearest(path).origin, complain)
     flows = tuple(maker.flows(file))
     if problems:
@@ -120,10 +126,20 @@ def load(name: str) -> Topology:
         inventory,
         dict(file.behind),
         flows,
+        surroundings,
     )
 
 
-def _inventory(network: Network) -> Inventory:
+def _check_ids(network: Network, file: LabFile, complain: Complain) -> None:
+    """One id, one thing: a way could not tell a node from an instance or a router of its name."""
+    instances = {id for vpc in network.vpcs.values() for id in vpc.instances}
+    for what, ids in (("instance", instances), ("VPC", network.vpcs), ("VBR", network.vbrs), ("host", file.hosts)):
+        for id in file.nodes:
+            if id in ids:
+                complain(("nodes", id), f"`{id}` is the id of a {what} too", "give the node another id")
+
+
+def _inventory(network: Network, file: LabFile) -> Inventory:
     nodes: dict[str, Node] = {}
     for vpc_id, vpc in network.vpcs.items():
         for id, instance in vpc.instances.items():
@@ -131,7 +147,25 @@ def _inventory(network: Network) -> Inventory:
             if instance.attach is not None:
                 namespace = instance.attach.namespace or names.pid_reference(instance.attach.pid or 0)
             nodes[id] = Node(id, vpc_id, namespace, instance.ip)
-    return Inventory(nodes, {vpc_id: names.vpc_namespace(vpc_id) for vpc_id in network.vpcs})
+    for id, spec in file.nodes.items():
+        nodes[id] = Node(id, None, node_namespace(id), _own_address(network, spec), "node")
+    devices = {name: line.device for name, line in network.physical_connections.items()}
+    return Inventory(
+        nodes,
+        {vpc_id: names.vpc_namespace(vpc_id) for vpc_id in network.vpcs},
+        {vbr_id: names.vbr_namespace(vbr_id) for vbr_id in network.vbrs},
+        {vbr_id: devices[vbr.physical_connection] for vbr_id, vbr in network.vbrs.items()},
+        {id: service.ip for id, service in network.services.items()},
+        next(iter(file.hosts)),
+    )
+
+
+def _own_address(network: Network, spec: NodeSpec) -> IPv4Address | None:
+    """The first address of a node that the file gives it; else that of its first line."""
+    for _, address in spec.addresses:
+        return address.ip
+    lines = [network.vbrs[vbr].peer_ip for vbr in spec.cpe_of if vbr in network.vbrs]
+    return lines[0] if lines else None
 
 
 def _read_lab_file(folder: Path) -> tuple[LabFile, Place]:

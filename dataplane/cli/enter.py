@@ -16,6 +16,14 @@ _CLONE_NEWNS = 0x00020000
 _MS_SLAVE = 1 << 19
 
 
+class CannotRun(HostError):
+    """A program cannot be run; the exit codes are those of `env`, `sudo` and the shell."""
+
+    def __init__(self, program: str, reference: str, failure: OSError) -> None:
+        super().__init__(f"cannot run {program} in {reference}: {os.strerror(failure.errno or 0)}.")
+        self.exit_code = 127 if isinstance(failure, FileNotFoundError) else 126
+
+
 def become(reference: str, command: Sequence[str]) -> NoReturn:
     """Replace this process by a command inside a namespace.
 
@@ -36,7 +44,7 @@ def become(reference: str, command: Sequence[str]) -> NoReturn:
     try:
         os.execvp(command[0], list(command))
     except OSError as failure:
-        raise HostError(f"cannot run {command[0]} in {reference}: {os.strerror(failure.errno or 0)}.") from failure
+        raise CannotRun(command[0], reference, failure) from failure
 
 
 def _mount_sysfs(reference: str) -> None:

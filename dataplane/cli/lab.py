@@ -191,12 +191,13 @@ def status(ctx: click.Context, output: str) -> None:
 Examples:
   dataplane lab shell ecs-1a                 in an instance
   dataplane lab shell vpc-1                  in the router of a VPC
+  dataplane lab shell idc-router             in a node around the host
   dataplane lab shell vpc-peering/host-1     in the simulated host
 """
 )
 @node_argument
 def shell(node: str) -> None:
-    """Open a shell in a node: an instance, a VPC (its router), a host, or a namespace."""
+    """Open a shell in a node: an instance, a VPC or VBR (its router), a data centre's node, a host, or a namespace."""
     need_root("dataplane lab shell", _NEEDS)
     from lab.shell import shell_command
 
@@ -242,9 +243,9 @@ def _become(place: "Place", command: "Sequence[str]", variables: dict[str, str])
     environ = environment(place.host) | variables
     os.environ.clear()
     os.environ.update(environ)
-    place.host.enter()
-    if place.namespace:
-        become(place.namespace, command)
+    reference = place.enter()
+    if reference:
+        become(reference, command)
     try:
         os.execvp(command[0], list(command))
     except OSError as failure:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from lab.model import Direction, Evidence, Flow, Protocol, Sighting
+from lab.syscalls import in_network
 from lab.traffic.loop import Loop
 from lab.traffic.packet import is_arp_for
 from lab.traffic.probe import IcmpProbe, Probe, TcpProbe, UdpProbe, pick_client_ports
 from lab.traffic.server import Arrivals, Server, Service
-from lab.traffic.sniffer import Sniffer
+from lab.traffic.sniffer import Sniffer, await_time_stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ class Exchange:
             sniffer = Sniffer(name, descriptor)
             self._sniffers.append(sniffer)
             self.loop.watch(sniffer.socket, lambda sniffer=sniffer: self._collect(sniffer))  # type: ignore[misc]
+        if namespaces:
+            with in_network(next(iter(namespaces.values()))):
+                await_time_stamps()
 
     def _collect(self, sniffer: Sniffer) -> None:
         for sighting in sniffer.read(self._tcp_ports):

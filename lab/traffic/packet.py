@@ -97,20 +97,24 @@ def read_mark(packet: bytes, tcp_ports: frozenset[int] | tuple[int, ...]) -> Mar
 
 
 def read_arp_request(message: bytes) -> Mark | None:
-    """Recognise an ARP request; its key is the asking MAC and the address that it asks for."""
+    """Recognise an ARP request; its key is who asks, by MAC and address, and for which address."""
     if len(message) < 28 or message[6:8] != b"\x00\x01":
         return None
-    return Mark(arp_key(message[8:14], IPv4Address(message[24:28])), Direction.ASK, IPv4Address(message[14:18]), 0)
+    return Mark(arp_key(message[8:18], IPv4Address(message[24:28])), Direction.ASK, IPv4Address(message[14:18]), 0)
 
 
-def arp_key(mac: bytes, target: IPv4Address) -> bytes:
-    """The key of all requests of one interface for one address."""
-    return b"arp:" + mac + target.packed
+def arp_key(asker: bytes, target: IPv4Address) -> bytes:
+    """The key of all requests of one asker for one address.
+
+    Args:
+        asker: its MAC and its address, since all VLANs of a device share a MAC.
+    """
+    return b"arp:" + asker + target.packed
 
 
 def is_arp_for(key: bytes, target: IPv4Address) -> bool:
     """Whether a key is that of requests for an address, whoever asks."""
-    return key.startswith(b"arp:") and key.endswith(target.packed) and len(key) == 14
+    return key.startswith(b"arp:") and key.endswith(target.packed) and len(key) == 18
 
 
 def _read_tcp(segment: bytes, ports: frozenset[int] | tuple[int, ...]) -> tuple[bytes, Direction, str] | None:

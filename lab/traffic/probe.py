@@ -65,7 +65,7 @@ class Probe:
         except OSError as failure:
             source = self.flow.source
             raise HostError(
-                f"instance {source.id} has not its address {source.address}: {failure.strerror}; "
+                f"{source} has not its address {source.address}: {failure.strerror}; "
                 f"look with `dataplane lab exec {source.id} -- ip address`"
             ) from failure
         self.started_s = time.monotonic()

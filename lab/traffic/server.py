@@ -97,9 +97,8 @@ def _listen(descriptor: int, service: Service) -> socket.socket:
             sock.listen(_BACKLOG)
     except OSError as failure:
         sock.close()
-        id = service.node.id
         raise HostError(
-            f"instance {id} cannot listen on {service.address} {service.protocol}/{service.port}: {failure.strerror}; "
-            f"look with `dataplane lab exec {id} -- ip address`, or give the flow another `port:`"
+            f"{service.node} cannot listen on {service.address} {service.protocol}/{service.port}: {failure.strerror}; "
+            f"look with `dataplane lab exec {service.node.id} -- ip address`, or give the flow another `port:`"
         ) from failure
     return sock

@@ -6,6 +6,7 @@ A sniffer that lost packets says so: a proof that something did *not* arrive mus
 import errno
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -21,6 +22,8 @@ _SOL_PACKET = 263
 _PACKET_STATISTICS = 6
 _BUFFER_BYTES = 8 * 1024 * 1024
 _SNAP_BYTES = 2048
+_STAMPS_PAUSE_S = 0.002
+_STAMPS_PATIENCE_S = 2.0
 _TIMESPEC = struct.Struct("@qq")
 
 
@@ -66,6 +69,25 @@ class Sniffer:
     def close(self) -> None:
         """Look no more."""
         self.socket.close()
+
+
+def await_time_stamps() -> None:
+    """Wait until the kernel stamps packets as they pass.
+
+    The first socket that asks for it turns that on a little later, in the background; until then a packet bears the
+    time at which it was read, and the order of what different sniffers saw means nothing.
+    """
+    deadline = time.monotonic() + _STAMPS_PATIENCE_S
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        while time.monotonic() < deadline:
+            sock.sendto(b"?", sock.getsockname())
+            time.sleep(_STAMPS_PAUSE_S)
+            read_ns = time.time_ns()
+            _, ancillary, _, _ = sock.recvmsg(1, 64)
+            if _time_ns(ancillary) < read_ns:
+                return
 
 
 def _time_ns(ancillary: list[tuple[int, int, bytes]]) -> int:

@@ -109,3 +109,65 @@ def write_topology(folder: Path, flows: Sequence[str], forward: str = FORWARD, b
     head = ["version: 1", "title: A test", "hosts: {host-1: {network: network.yaml}}"]
     (folder / "lab.yaml").write_text("\n".join([*head, *flows, ""]))
     return str(folder)
+
+
+BORDER = """\
+version: 1
+accounts: {corp: {uid: "12345678"}}
+regions: {cn-beijing: {zones: {a: {}}}}
+access_points: {daxing: {region: cn-beijing}}
+vpcs:
+  vpc-1:
+    account: corp
+    region: cn-beijing
+    cidr: 192.168.0.0/16
+    vswitches: {vsw-1: {zone: a, cidr: 192.168.1.0/24}}
+    instances: {a: {vswitch: vsw-1, ip: 192.168.1.10}}
+    route_tables:
+      system: {routes: [{destination: 172.16.0.0/16, next_hop: {router_interface: ri-1}}]}
+services: {oss: {ip: 100.64.1.10, region: cn-beijing}}
+data_centres: {idc: {cidrs: [172.16.0.0/16]}}
+physical_connections:
+  pc-1: {account: corp, access_point: daxing, data_centre: idc, device: eth1}
+vbrs:
+  vbr-1:
+    account: corp
+    physical_connection: pc-1
+    vlan: 1000
+    local_ip: 10.10.10.1/30
+    peer_ip: 10.10.10.2
+    routes:
+      - {destination: 172.16.0.0/16, next_hop: physical_connection}
+      - {destination: 192.168.0.0/16, next_hop: {router_interface: ri-v1}}
+peering_connections:
+  pcx-1:
+    initiator: {router_interface: ri-v1, vbr: vbr-1}
+    acceptor: {router_interface: ri-1, vpc: vpc-1}
+"""
+
+BORDER_NODES = """\
+nodes:
+  router:
+    cpe_of: vbr-1
+    interfaces: {lan: {address: 172.16.0.1/16}}
+  server:
+    interfaces: {eth0: {address: 172.16.1.10/16}}
+    routes: [{destination: 0.0.0.0/0, via: 172.16.0.1}]
+wires:
+  - {ends: [host-1/eth1, router/uplink], mtu: 1500}
+  - {ends: [router/lan, server/eth0]}
+"""
+
+
+def write_border(folder: Path, flows: Sequence[str], nodes: str = BORDER_NODES) -> str:
+    """A small topology of a VPC, a VBR and a data centre of a router and a server.
+
+    Args:
+        flows: lines of lab.yaml, from ``must_reach:`` on.
+        nodes: the part of lab.yaml that describes the data centre.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "network.yaml").write_text(BORDER)
+    head = ["version: 1", "title: A test", "hosts: {host-1: {network: network.yaml}}"]
+    (folder / "lab.yaml").write_text("\n".join([*head, nodes, *flows, ""]))
+    return str(folder)

@@ -95,7 +95,7 @@ def test_exec_is_the_command(machine: Machine, tmp_path) -> None:
     assert "172.16.1.253" in machine.lab("exec", "vpc-1", "--", "ip", "-4", "-o", "address").stdout
     assert machine.lab("exec", "b", "--", "pwd").stdout.strip() == str(machine.run("pwd").stdout).strip()
     missing = machine.lab("exec", "a", "--", "no-such-program", check=False)
-    assert missing.returncode == 1 and "cannot run no-such-program" in missing.stderr
+    assert missing.returncode == 127 and "cannot run no-such-program" in missing.stderr
     unknown = machine.lab("exec", "aa", "--", "true", check=False)
     assert unknown.returncode == 1 and "did you mean a" in unknown.stderr
 

@@ -13,7 +13,8 @@ NAMES = topology.names_known()
 
 
 def test_there_are_topologies() -> None:
-    assert {"vpc-peering", "route-tables", "overlapping"} <= set(NAMES)
+    assert set(NAMES) >= {"vpc-peering", "route-tables", "overlapping"}
+    assert set(NAMES) >= {"standby-circuits", "shared-circuit", "nearby-access", "cloud-services"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -110,7 +110,7 @@ def test_exec_shows_the_instances_own_network_and_hands_on_the_exit_code(datapla
     assert interfaces == ["eth0", "lo"]
     assert dataplane("exec", "front", "--", "sh", "-c", "exit 42").returncode == 42
     missing = dataplane("exec", "front", "--", "no-such-program")
-    assert missing.returncode == 1
+    assert missing.returncode == 127
     assert "cannot run no-such-program" in missing.stderr
 
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from lab.judge import judge, needs_another_try
-from lab.model import Direction, Evidence, Expectation, Flow, Inventory, Mark, Node, Protocol, Sighting
+from lab.model import Direction, Evidence, Expectation, Flow, Inventory, Mark, Node, Protocol, Sighting, node_namespace
 
 A = Node("a", "vpc-1", "dp-i-a", IPv4Address("10.0.0.1"))
 B = Node("b", "vpc-2", "dp-i-b", IPv4Address("10.1.0.1"))
@@ -61,8 +61,8 @@ def test_each_thing_missing_is_a_fault(evidence: Evidence, fault: str) -> None:
 
 
 def test_via_is_in_order() -> None:
-    assert _faults(replace(REACH, via=("vpc-1", "vpc-2")), SOUND) == ""
-    assert "did not pass the router of vpc vpc-1" in _faults(replace(REACH, via=("vpc-2", "vpc-1")), SOUND)
+    assert _faults(replace(REACH, via=(("vpc-1",), ("vpc-2",))), SOUND) == ""
+    assert "did not pass the router of vpc vpc-1" in _faults(replace(REACH, via=(("vpc-2",), ("vpc-1",))), SOUND)
 
 
 def test_must_not_reach() -> None:
@@ -71,7 +71,7 @@ def test_must_not_reach() -> None:
     assert "which proves nothing" in _faults(NOT_REACH, Evidence())
     assert "reached instance b" in _faults(NOT_REACH, SOUND)
     assert "seen in the router of vpc vpc-2" in _faults(NOT_REACH, Evidence(THERE[:3]))
-    assert _faults(replace(NOT_REACH, via=("vpc-2",)), Evidence(THERE[:3])) == ""
+    assert _faults(replace(NOT_REACH, via=(("vpc-2",),)), Evidence(THERE[:3])) == ""
     assert "nothing is proven" in _faults(NOT_REACH, Evidence(THERE[:2], lost=("dp-i-b",)))
 
 
@@ -92,3 +92,58 @@ def test_trace() -> None:
     assert _faults(flow, Evidence(hops=(first, second, flow.address))) == ""
     assert "hop 2 is 10.0.0.253 at TTL 2" in _faults(flow, Evidence(hops=(first, first, flow.address)))
     assert "the destination is silent at TTL 3" in _faults(flow, Evidence(hops=(first, second, None)))
+
+
+ROUTER = Node("idc", None, node_namespace("idc"), IPv4Address("172.16.0.1"), "node")
+BORDERS = {"vbr-1": "dp-vbr-1", "vbr-2": "dp-vbr-2"}
+BORDER = replace(
+    INVENTORY,
+    nodes={**INVENTORY.nodes, "idc": ROUTER},
+    borders=BORDERS,
+    lines={"vbr-1": "eth1", "vbr-2": "eth2"},
+    host="host-1",
+)
+OVER_LINE = replace(
+    REACH, destination=ROUTER, address=ROUTER.address, via=(("vbr-1", "vbr-2"),), back_via=(("vbr-1",),)
+)
+
+
+def _border(vbr: str, ifname: str = "eth1", back: str = "dp-vbr-1") -> Evidence:
+    forward = _seen(Direction.FORWARD, "dp-i-a", "dp-vpc-1", vbr, "", "node/idc")
+    answer = _seen(Direction.BACK, "node/idc", "", back, "dp-vpc-1", "dp-i-a", start=10)
+    seen = [replace(sighting, ifname=ifname) if not sighting.namespace else sighting for sighting in forward + answer]
+    return Evidence(tuple(seen), arrived_from=A.address, is_answered=True)
+
+
+def _border_faults(evidence: Evidence, flow: Flow = OVER_LINE) -> str:
+    return "\n".join(judge(flow, evidence, BORDER).faults)
+
+
+def test_one_of_several_is_enough() -> None:
+    assert _border_faults(_border("dp-vbr-1")) == ""
+    assert _border_faults(_border("dp-vbr-2")) == ""
+    neither = "forward: did not pass the router of vbr vbr-1 (dp-vbr-1) nor the router of vbr vbr-2 (dp-vbr-2)"
+    assert neither in _border_faults(_border("dp-vpc-1"))
+    assert "back: did not pass the router of vbr vbr-1" in _border_faults(_border("dp-vbr-1", back="dp-vbr-2"))
+
+
+def test_the_host_is_passed_on_the_line_only() -> None:
+    assert _border_faults(_border("dp-vbr-1", "dpw7")) == ""
+    assert "seen in the host's own namespace on eth3" in _border_faults(_border("dp-vbr-1", "eth3"))
+    no_line = replace(REACH, destination=ROUTER, address=ROUTER.address)
+    assert "seen in the host's own namespace on eth1" in _border_faults(_border("dp-vbr-1"), no_line)
+    assert "seen in the host's own namespace on eth2" in _border_faults(
+        _border("dp-vbr-1", "eth2"), replace(OVER_LINE, via=(("vbr-1",),))
+    )
+
+
+def test_a_node_hears_nothing_that_is_not_for_it() -> None:
+    leak = replace(SOUND, sightings=THERE + BACK + _seen(Direction.FORWARD, "node/idc"))
+    assert "seen in node idc on eth0, where it has no business" in _border_faults(leak, REACH)
+
+
+def test_a_question_passes_the_way_too() -> None:
+    flow = replace(NOT_REACH, source=ROUTER, destination=None, via=(("host-1",),))
+    asked = _seen(Direction.ASK, "node/idc", "")
+    assert _border_faults(Evidence(asked), flow) == ""
+    assert "did not pass the host's own namespace" in _border_faults(Evidence(asked[:1]), flow)

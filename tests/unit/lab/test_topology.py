@@ -24,8 +24,8 @@ def test_both_ways_turns_the_path_round(tmp_path: Path) -> None:
     (there, back) = _load(
         tmp_path, "must_reach:", "  - {from: a, to: c, protocol: udp, back_via: [fw], both_ways: true}"
     ).flows
-    assert (there.via, there.back_via) == ((), ("fw",))
-    assert (back.source.id, back.via, back.back_via) == ("c", ("fw",), ())
+    assert (there.via, there.back_via) == ((), (("fw",),))
+    assert (back.source.id, back.via, back.back_via) == ("c", (("fw",),), ())
 
 
 def test_hops_are_a_trace_of_their_own(tmp_path: Path) -> None:
@@ -41,9 +41,9 @@ def test_hops_are_a_trace_of_their_own(tmp_path: Path) -> None:
     [
         (
             "{from: a, to: bb}",
-            "lab.yaml:5:19 must_reach[0].to: `bb` is not an instance of this network; did you mean `b`?",
+            "lab.yaml:5:19 must_reach[0].to: `bb` is not an instance or node of this network; did you mean `b`?",
         ),
-        ("{from: a, to: b, via: [vpc-9]}", "must_reach[0].via: `vpc-9` is not an instance or VPC"),
+        ("{from: a, to: b, via: [vpc-9]}", "must_reach[0].via: `vpc-9` is not an instance, node, VPC, VBR or host"),
         ("{from: a, to: b, protocol: sctp}", "`sctp` is not a protocol that the lab speaks; write tcp, udp or icmp"),
         ("{from: a, to: b, port: 0}", "0 is not a port"),
         ("{from: a, to: 10.0.0.1}", "must_reach needs an instance in `to`"),
