@@ -25,7 +25,9 @@ _TOOLS = {
     "traceroute": ("traceroute", "seeing the gateways on the way"),
     "tcpdump": ("tcpdump", "looking at packets by hand"),
 }
-_OPTIONAL_PACKAGES = {"bcc": ("python3-bpfcc", "the eBPF forwarder, which comes later")}
+_STAND_IN = "VLANs of VBRs where the kernel has no 802.1Q"
+_OPTIONAL_PACKAGES = {"bcc": ("python3-bpfcc", _STAND_IN)}
+_HEADER = Path("/usr/include/linux/bpf.h")
 
 
 class Verdict(StrEnum):
@@ -95,6 +97,10 @@ def _packages() -> Iterator[Check]:
         found = _version(name)
         verdict = Verdict.OK if found else Verdict.OPTIONAL
         yield Check("python", name, verdict, needed_by, "" if found else f"apt install {package}", found)
+    has_headers = _HEADER.exists()
+    verdict = Verdict.OK if has_headers else Verdict.OPTIONAL
+    remedy = "" if has_headers else "apt install linux-libc-dev"
+    yield Check("header", "linux/bpf.h", verdict, _STAND_IN, remedy, str(_HEADER) if has_headers else "")
 
 
 def _required_packages() -> list[str]:
