@@ -20,7 +20,7 @@ from dataplane.model.kernel import Address, KernelObject, Namespace, Sysctl, Vla
 from dataplane.model.resource import NOWHERE, Resource
 from dataplane.plan.action import Action, Verb
 from dataplane.plan.planner import make_plan
-from tests.netns.objects import World, run
+from tests.netns.objects import World, run, set_sysctl
 
 PARENT = "eth1"
 IDC = "idc"
@@ -48,8 +48,8 @@ def cable(parent: str = PARENT, idc: str = IDC, far: str = IDC_PARENT) -> Iterat
         run("ip", "link", "add", "name", parent, "type", "veth", "peer", "name", far, "netns", idc)
         run("ip", "link", "set", "dev", parent, "up")
         run("ip", "-n", idc, "link", "set", "dev", far, "up")
-        run("ip", "netns", "exec", idc, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
-        run("sysctl", "-qw", f"net.ipv6.conf.{parent}.disable_ipv6=1")
+        set_sysctl(idc, "net/ipv6/conf/all/disable_ipv6", "1")
+        set_sysctl(names.HOST, f"net/ipv6/conf/{parent}/disable_ipv6", "1")
         with netns.entered(idc):
             idc_mac = mac_of(far)
         yield Cable(mac_of(parent), idc_mac)

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 
 from dataplane.kernel import netns
 from dataplane.kernel.driver import KernelDriver
@@ -97,6 +98,12 @@ def inside(namespace: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a tool inside a namespace."""
     with netns.entered(namespace):
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+
+
+def set_sysctl(namespace: str, name: str, value: str) -> None:
+    """Write a sysctl, named by its path below /proc/sys; the tool of that name is not on every Debian."""
+    with netns.entered(namespace):
+        Path("/proc/sys", name).write_text(value)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 from dataplane.kernel import netns
 from tests.fakes.networks import PEERED, many
 from tests.netns.network import AppliedNetwork, our_namespaces
-from tests.netns.objects import inside, process_in_namespace, run
+from tests.netns.objects import inside, process_in_namespace, run, set_sysctl
 
 ROOT = Path(__file__).resolve().parents[2]
 DAMAGE = {
@@ -33,8 +33,8 @@ DAMAGE = {
     "MAC": ["ip -n dp-i-ecs-1 link set dev eth0 address 02:00:00:00:00:99"],
     "instance namespace": ["ip netns del dp-i-ecs-1"],
     "router namespace": ["ip netns del dp-vpc-vpc-1"],
-    "ip_forward": ["sysctl ip_forward 0"],
-    "rp_filter": ["sysctl conf/all/rp_filter 2"],
+    "ip_forward": ["sysctl net/ipv4/ip_forward 0"],
+    "rp_filter": ["sysctl net/ipv4/conf/all/rp_filter 2"],
     "default route": ["ip -n dp-i-ecs-1 route del default"],
 }
 
@@ -46,9 +46,7 @@ def transit_ifname() -> str:
 
 def do_damage(tool: str, *words: str) -> None:
     if tool == "sysctl":
-        name, value = words
-        with netns.entered("dp-vpc-vpc-1"):
-            Path("/proc/sys/net/ipv4", name).write_text(value)
+        set_sysctl("dp-vpc-vpc-1", *words)
     else:
         run(tool, *words)
 

@@ -17,7 +17,7 @@ from dataplane.observe.why.explain import Direction, Explanation, Question
 from tests.fakes.networks import PEERED, many
 from tests.netns.lines import cable
 from tests.netns.network import AppliedNetwork
-from tests.netns.objects import inside, run
+from tests.netns.objects import inside, run, set_sysctl
 from tests.netns.why_border_faults import AT_THE_BORDER
 from tests.netns.why_faults import BY_CONFIGURATION, BY_HAND, Fault, Said
 
@@ -47,6 +47,9 @@ def spoil(network: AppliedNetwork, fault: Fault) -> None:
         namespace, *rest = command.format(**words).split(" ")
         if not namespace:
             run(*rest)
+            continue
+        if rest[0] == "sysctl":
+            set_sysctl(namespace, *rest[1:])
             continue
         done = inside(namespace, *rest)
         assert done.returncode == 0 or rest[0] == "ping", (command, done.stderr)

@@ -229,7 +229,7 @@ BY_HAND = (
         drift(Code.SPOOFED, "vpc-2", "ecs-2:"),
         Said(Code.LOOP, "vpc-2", "instance: box"),
         HIDDEN,
-        (f"{TWO} sysctl -qw net.ipv4.conf.{{ecs-2}}.rp_filter=1",),
+        (f"{TWO} sysctl net/ipv4/conf/{{ecs-2}}/rp_filter 1",),
         Question("ecs-2", "ecs-1"),
     ),
     Fault(
@@ -341,7 +341,7 @@ BY_HAND = (
         "the router does not forward",
         drift(Code.NOT_FORWARDING, "vpc-2", "vpc-2:"),
         drift(Code.NOT_FORWARDING, "vpc-2", "vpc-2:"),
-        by_hand=(f"{TWO} sysctl -qw net.ipv4.ip_forward=0",),
+        by_hand=(f"{TWO} sysctl net/ipv4/ip_forward 0",),
     ),
     Fault(
         "a foreign blackhole, more specific",
@@ -364,7 +364,7 @@ BY_HAND = (
         "a foreign rule that we cannot read",
         drift(Code.FOREIGN, "vpc-1"),
         drift(Code.FOREIGN, "vpc-1"),
-        by_hand=(f"{ONE} ip rule add pref 10 ipproto icmp prohibit",),
+        by_hand=(f"{ONE} ip rule add pref 10 ipproto 1 prohibit",),
     ),
     Fault(
         "another next hop",
