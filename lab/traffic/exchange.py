@@ -44,6 +44,9 @@ class Exchange:
         # Kept for as long as we look: the kernel asks once a second, whoever waits for the answer.
         self._asked: dict[bytes, list[Sighting]] = defaultdict(list)
         self._tcp_ports: frozenset[int] = frozenset()
+        # Of every batch so far: a straggler of an earlier one (a reset, a retransmission) must not pass for a packet
+        # of a later one, and with equal addresses everywhere the port is all that tells them apart.
+        self._used_ports: frozenset[int] = frozenset()
         self._sniffers: list[Sniffer] = []
         for name, descriptor in namespaces.items():
             sniffer = Sniffer(name, descriptor)
@@ -68,7 +71,8 @@ class Exchange:
             HostError: a node lacks its address, or its port is taken.
         """
         server_ports = frozenset(flow.port for flow in flows)
-        client_ports = pick_client_ports(len(flows), server_ports)
+        client_ports = pick_client_ports(len(flows), server_ports, self._used_ports)
+        self._used_ports |= frozenset(client_ports)
         probes = [_probe(self.loop, flow, port) for flow, port in zip(flows, client_ports, strict=True)]
         self._tcp_ports = frozenset(probe.port for probe in probes if isinstance(probe, TcpProbe))
         arrivals: Arrivals = {}

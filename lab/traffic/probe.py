@@ -191,6 +191,14 @@ class IcmpProbe(Probe):
                 self._loop.forget(self._socket)
 
 
-def pick_client_ports(number: int, taken: frozenset[int]) -> list[int]:
-    """Distinct random client ports, apart from those that servers listen on."""
-    return random.sample([port for port in _CLIENT_PORTS if port not in taken], number)
+def pick_client_ports(number: int, taken: frozenset[int], used: frozenset[int] = frozenset()) -> list[int]:
+    """Distinct random client ports.
+
+    Args:
+        number: how many.
+        taken: what servers listen on.
+        used: of earlier probes; used again only where there are not enough others.
+    """
+    free = [port for port in _CLIENT_PORTS if port not in taken]
+    fresh = [port for port in free if port not in used]
+    return random.sample(fresh if len(fresh) >= number else free, number)
