@@ -31,9 +31,5 @@ class ConflictError(DataplaneError):
     """Somebody else's object, or somebody else's run, is in the way."""
 
 
-class VerifyError(DataplaneError):
-    """Everything was applied and reality still differs; the message holds the difference."""
-
-
 class BugError(DataplaneError):
     """We contradict ourselves; the user reports it."""

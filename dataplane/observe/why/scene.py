@@ -7,7 +7,7 @@ a VPC is, and never asks a kernel.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 from dataplane.model import names
 from dataplane.model.kernel import (
@@ -194,10 +194,6 @@ class Scene:
     def _mtu(self, place: Place, otherwise: int) -> int:
         state = self._states.get(place)
         return state.mtu_bytes if state is not None and state.mtu_bytes else otherwise
-
-    def addresses_on(self, place: Place) -> list[IPv4Network]:
-        """The subnets of an interface's addresses."""
-        return [item.address.network for item in self._addresses.get(place[0], ()) if item.ifname == place[1]]
 
 
 def _place(end: VethEnd) -> Place:

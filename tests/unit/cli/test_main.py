@@ -20,7 +20,6 @@ from dataplane.errors import (
     DataplaneError,
     HostError,
     PermissionDenied,
-    VerifyError,
 )
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,7 +52,6 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], Result
         (DataplaneError("no"), 1),
         (HostError("no"), 1),
         (ConflictError("no"), 1),
-        (VerifyError("no"), 1),
         (ConfigError("no"), 4),
         (PermissionDenied("no"), 6),
     ],
