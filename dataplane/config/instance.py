@@ -5,7 +5,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dataplane.config.base import Described, Model
-from dataplane.config.kinds import Flag, HostAddress, InterfaceName, MacAddress, NamespaceName, ResourceId, Whole, Word
+from dataplane.config.kinds import (
+    Flag,
+    HostAddress,
+    InterfaceName,
+    MacAddress,
+    NamespaceName,
+    ResourceId,
+    Vni,
+    Whole,
+    Word,
+)
 from dataplane.config.values import refuse
 
 MAX_PID = 4_194_304
@@ -41,5 +51,9 @@ class Instance(Described):
     )
     forwarding: Flag = Field(
         default=False, description="Whether it forwards packets of others, as the next hop of a route (R66)."
+    )
+    vni: Vni | None = Field(
+        default=None,
+        description="The VXLAN network id of what other hosts send by way of it; left out: from its id.",
     )
     attach: Attach | None = Field(default=None, description="An existing namespace or process to plug in.")

@@ -11,6 +11,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from dataplane.config import values
+from dataplane.model import names
 
 _ADDRESS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
 
@@ -87,6 +88,7 @@ InterfaceAddress = Annotated[
 MacAddress = Annotated[str, Text(values.parse_mac, "([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")]
 InterfaceName = Annotated[str, Text(values.parse_interface_name, values.INTERFACE.pattern, examples=["eth1"])]
 NamespaceName = Annotated[str, Text(values.parse_namespace_name, values.NAMESPACE.pattern)]
+Vni = Annotated[int, Whole("a VNI", 1, names.MAX_VNI)]
 Bandwidth = Annotated[int, Text(values.parse_bandwidth, values.BANDWIDTH.pattern, examples=["10Mbps", "1Gbps"])]
 """In bits per second."""
 DurationMs = Annotated[int, Text(values.parse_duration_ms, values.DURATION.pattern, examples=["200ms", "2s"])]

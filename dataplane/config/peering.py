@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from dataplane.config.base import Described, Model
 from dataplane.config.health_check import HealthCheck
-from dataplane.config.kinds import Bandwidth, ResourceId, Text, Whole, Word
+from dataplane.config.kinds import Bandwidth, ResourceId, Text, Vni, Whole, Word
 from dataplane.config.problem import shown
 from dataplane.config.values import parse_account_reference, refuse
 
@@ -78,11 +78,19 @@ class PeeringConnection(Described):
     )
     flow_cap: OptionalFlowCap | None = Field(default=None, description="The limit of a single flow, or off (D4).")
     health_check: HealthCheck | None = Field(default=None, description="How its leg is probed (R39).")
+    vni: Vni | None = Field(default=None, description="The VXLAN network id between hosts; left out: from its id.")
 
     def ends(self) -> tuple[tuple[Role, PeeringEnd], ...]:
         """The ends that the file has, the initiator first."""
         both = zip(ROLES, (self.initiator, self.acceptor), strict=True)
         return tuple((role, end) for role, end in both if end is not None)
+
+    def joined(self, role: Role) -> tuple[PeeringEnd, PeeringEnd | None]:
+        """The end of a role, which the file has, and the other one."""
+        near, far = (self.initiator, self.acceptor) if role == "initiator" else (self.acceptor, self.initiator)
+        if near is None:
+            raise KeyError(role)
+        return near, far
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Words that YAML 1.1 and 1.2 read differently, or that are a number where nobody 
 a hint to quote them. Quoted text is always text and never comes here.
 """
 
+import math
 import re
 
 from dataplane.config.problem import shown
@@ -25,7 +26,8 @@ _SWITCH_WORDS = frozenset(
     spelling for word in ("yes", "no", "on", "off") for spelling in (word, word.capitalize(), word.upper())
 )
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ENDLESS = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _OTHER_BASE = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+|[0-9]+(_[0-9]*)+)")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _MAX_DIGITS = 20
@@ -85,6 +87,6 @@ def _read_number(text: str) -> str | int | float:
         raise ScalarError(
             f"`{shown(text)}` is a number of base 60 to some YAML readers", f'write "{shown(text)}" in quotes'
         )
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
+    if _ENDLESS.fullmatch(text) or (_FLOAT.fullmatch(text) and math.isinf(float(text))):
+        raise ScalarError(f"`{shown(text)}` is no number that can be counted to", "write a number, or quote a text")
+    return float(text) if _FLOAT.fullmatch(text) else text

@@ -7,13 +7,12 @@ from pydantic import Field
 
 from dataplane.config.base import Described
 from dataplane.config.instance import Instance
-from dataplane.config.kinds import EmptyMap, Flag, Prefix, ResourceId, Whole
+from dataplane.config.kinds import EmptyMap, Flag, Prefix, ResourceId, Vni, Whole
 from dataplane.config.route_table import RouteTable
 from dataplane.config.vswitch import VSwitch
 
 MIN_MTU_BYTES = 576
 MAX_MTU_BYTES = 65_535
-MAX_VNI = 16_777_215
 
 
 class Vpc(Described):
@@ -25,7 +24,7 @@ class Vpc(Described):
     mtu: Annotated[int, Whole("an MTU in bytes", MIN_MTU_BYTES, MAX_MTU_BYTES)] | None = Field(
         default=None, description="The MTU of its instances in bytes; left out: 1500, less what VXLAN needs."
     )
-    vni: Annotated[int, Whole("a VNI", 1, MAX_VNI)] | None = Field(
+    vni: Vni | None = Field(
         default=None, description="The VXLAN network id between hosts; left out: computed from its id."
     )
     default: Flag = Field(default=False, description="Whether it is the region's default VPC (R81).")

@@ -25,6 +25,14 @@ INSTANCE_IFNAME = "eth0"
 IFINDEX_BASE = 1_000_000
 """ifindex = base + port id: machine-wide unique, so that it can be a key for the forwarder."""
 
+VXLAN_PORT = 4789
+"""RFC 7348, section 5."""
+
+VXLAN_OVERHEAD_BYTES = 50
+"""Outer IPv4, UDP and VXLAN headers, and the inner Ethernet header: what an MTU loses on the way between hosts."""
+
+MAX_VNI = 16_777_215
+
 TABLE_BASE = 1_000
 GROUP_BASE = 100_000
 
@@ -123,6 +131,12 @@ def table_number(table_id: int) -> int:
 def group_number(group_id: int) -> int:
     """The kernel's next-hop id of a group; legs use their id as it is, well below."""
     return GROUP_BASE + group_id
+
+
+def vni(kind: str, path: str) -> int:
+    """A VXLAN network id that every host computes alike from the resource's id: 1 to 16,777,215."""
+    digest = hashlib.blake2s(f"vni/{kind}/{path}".encode(), digest_size=8).digest()
+    return 1 + int.from_bytes(digest) % MAX_VNI
 
 
 def mac_address(kind: str, path: str) -> str:

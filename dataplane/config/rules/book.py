@@ -7,6 +7,7 @@ from dataplane.config.rules import (
     account,
     data_centre,
     health_check,
+    host,
     instance,
     next_hop,
     overlap,
@@ -25,6 +26,7 @@ from dataplane.config.rules.lookup import Lookup
 _RULES: tuple[Callable[[Lookup], Iterator[Problem]], ...] = (
     account.check,
     region.check,
+    host.check,
     vpc.check,
     vswitch.check,
     instance.check,

@@ -12,6 +12,7 @@ from dataplane.config.network import Network
 from dataplane.config.next_hop import InstanceHop, router_interfaces_of
 from dataplane.config.node import Node
 from dataplane.config.peering import PeeringConnection, PeeringEnd
+from dataplane.config.placement import Placement
 from dataplane.config.problem import Path, Problem, Severity, path_text
 from dataplane.config.prune import ROUTER_INTERFACES
 from dataplane.config.route_table import Route
@@ -109,6 +110,11 @@ class Lookup:
         """Whether zones run on several hosts, which then must agree on addresses without asking."""
         regions = self.network.regions.values()
         return len({zone.host for region in regions for zone in region.zones.values()} - {None}) > 1
+
+    @cached_property
+    def placement(self) -> Placement:
+        """On which host things are, with an empty name where the file does not say."""
+        return Placement(self.network)
 
     @cached_property
     def probe_sources(self) -> Mapping[str, Mapping[IPv4Address, str]]:

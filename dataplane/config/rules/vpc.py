@@ -1,4 +1,4 @@
-"""VPCs: their CIDRs, VNIs and the default VPC (R73, R76, R81)."""
+"""VPCs: their CIDRs and the default VPC (R73, R76, R81)."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -18,7 +18,6 @@ def check(lookup: Lookup) -> Iterator[Problem]:
         yield from _cidr(lookup, vpc_id, vpc.cidr)
     yield from _hybrid(lookup)
     yield from _defaults(lookup)
-    yield from _vnis(lookup)
 
 
 def _cidr(lookup: Lookup, vpc_id: str, cidr: IPv4Network) -> Iterator[Problem]:
@@ -55,14 +54,3 @@ def _defaults(lookup: Lookup) -> Iterator[Problem]:
         if vpc.cidr.prefixlen != 16:
             message = f"a default VPC has a /16, not {vpc.cidr}"
             yield lookup.error(("vpcs", vpc_id, "cidr"), message, "R81", "write 172.31.0.0/16, say")
-
-
-def _vnis(lookup: Lookup) -> Iterator[Problem]:
-    seen: dict[int, str] = {}
-    for vpc_id, vpc in lookup.network.vpcs.items():
-        if vpc.vni is None:
-            continue
-        first = seen.setdefault(vpc.vni, vpc_id)
-        if first != vpc_id:
-            message = f"VPC {first} has the VNI {vpc.vni} too, and their packets would mix"
-            yield lookup.error(("vpcs", vpc_id, "vni"), message, "R88", "give each VPC its own")

@@ -105,10 +105,11 @@ def test_35_scalars_are_those_of_yaml_1_2(written, wanted):
     assert type(value) is type(wanted)
 
 
-@pytest.mark.parametrize(
-    "written",
-    ["yes", "No", "ON", "off", "010", "-07", "0o17", "0x1F", "0b11", "1_000", "12:34:56:10:20:30", "1:30", "9" * 30],
-)
+AMBIGUOUS = ["yes", "No", "ON", "off", "010", "-07", "0o17", "0x1F", "0b11", "1_000", "12:34:56:10:20:30", "1:30"]
+ENDLESS = ["9" * 30, ".nan", ".NaN", ".inf", "-.INF", "+.Inf", "1e400"]
+
+
+@pytest.mark.parametrize("written", [*AMBIGUOUS, *ENDLESS])
 def test_35_ambiguous_scalars_are_refused_with_a_hint_to_quote(written):
     problems = []
     compose("x", f"a: {written}", problems)
