@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 from dataplane.model import names
 from dataplane.model.kernel import (
     Address,
+    FdbEntry,
     KernelObject,
     KernelRoute,
     Namespace,
@@ -19,9 +20,11 @@ from dataplane.model.kernel import (
     RouteType,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VethEnd,
     VlanLink,
+    VxlanLink,
 )
 
 _EVERYTHING = IPv4Network("0.0.0.0/0")
@@ -39,6 +42,12 @@ def describe(item: KernelObject) -> str:
             return _veth(item)
         case VlanLink():
             return _vlan(item)
+        case VxlanLink():
+            return _vxlan(item)
+        case FdbEntry():
+            return _fdb(item)
+        case UnderlayFilter():
+            return _filter(item)
         case Address():
             return _address(item)
         case Neighbour():
@@ -56,7 +65,7 @@ def describe(item: KernelObject) -> str:
 def describe_change(before: KernelObject, after: KernelObject) -> str:
     """The object as it shall be, and what differs: ``... (value: 0 -> 1)``."""
     differing = [
-        f"{field.name}: {_value(getattr(before, field.name))} -> {_value(getattr(after, field.name))}"
+        _difference(field.name, getattr(before, field.name), getattr(after, field.name))
         for field in fields(after)
         if getattr(before, field.name, None) != getattr(after, field.name)
     ]
@@ -88,7 +97,7 @@ def namespace_of(item: KernelObject) -> str:
 
 
 def _namespace(item: Namespace) -> str:
-    return f"namespace {item.name}"
+    return f"namespace {item.name}{'' if item.up else ' with lo down'}"
 
 
 def _sysctl(item: Sysctl) -> str:
@@ -105,6 +114,24 @@ def _vlan(item: VlanLink) -> str:
     state = "" if item.up else " down"
     follows = "" if item.follows_parent else ", not as its parent is"
     return f"{_where(item.namespace)}vlan {item.vlan} {item.ifname} on {item.parent} ({how}){state}{follows}"
+
+
+def _vxlan(item: VxlanLink) -> str:
+    state = "" if item.up else " down"
+    made = "" if item.is_static else ", not as we make it"
+    return (
+        f"{_where(item.namespace)}vxlan {item.ifname} vni {item.vni} local {item.local} dev {item.device} {item.mac} "
+        f"mtu {item.mtu}{state}{made}"
+    )
+
+
+def _fdb(item: FdbEntry) -> str:
+    return f"{_where(item.namespace)}fdb {item.mac} dev {item.ifname} dst {item.vtep}"
+
+
+def _filter(item: UnderlayFilter) -> str:
+    made = "" if item.is_whole else ", not as we make it"
+    return f"{_where(item.namespace)}underlay filter on {item.device}: {len(item.admissions):,} admissions{made}"
 
 
 def _end(end: VethEnd) -> str:
@@ -162,6 +189,13 @@ def _rule(item: Rule) -> str:
 
 def _where(namespace: str) -> str:
     return "host: " if namespace == names.HOST else f"{namespace}: "
+
+
+def _difference(name: str, before: object, after: object) -> str:
+    """One field of a change; of a set only how many come and go, since there may be thousands."""
+    if isinstance(before, frozenset) and isinstance(after, frozenset):
+        return f"{name}: {len(after - before):,} come, {len(before - after):,} go"
+    return f"{name}: {_value(before)} -> {_value(after)}"
 
 
 def _value(value: object) -> str:

@@ -10,9 +10,11 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from dataplane.model import names
-
-Key = tuple[str | int | IPv4Address | IPv4Interface | IPv4Network | None, ...]
-"""Identity of a kernel object: its kind first, then what makes it unique."""
+from dataplane.model.key import Key as Key
+from dataplane.model.vxlan import Admission as Admission
+from dataplane.model.vxlan import FdbEntry as FdbEntry
+from dataplane.model.vxlan import UnderlayFilter as UnderlayFilter
+from dataplane.model.vxlan import VxlanLink as VxlanLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,12 @@ class Namespace:
     Args:
         name: its name under /run/netns.
         mark: the alias on its ``lo``, set before the name becomes visible (``names.mark``).
+        up: whether ``lo`` is; without it no address on it is anybody's.
     """
 
     name: str
     mark: str
+    up: bool = True
 
     @property
     def key(self) -> Key:
@@ -290,7 +294,21 @@ class Rule:
         return (("namespace", self.namespace), closing)
 
 
-KernelObject = Namespace | Sysctl | Veth | VlanLink | Address | Neighbour | Nexthop | NexthopGroup | KernelRoute | Rule
+KernelObject = (
+    Namespace
+    | Sysctl
+    | UnderlayFilter
+    | Veth
+    | VlanLink
+    | VxlanLink
+    | FdbEntry
+    | Address
+    | Neighbour
+    | Nexthop
+    | NexthopGroup
+    | KernelRoute
+    | Rule
+)
 
 
 def provides(item: KernelObject) -> tuple[Key, ...]:
@@ -299,7 +317,7 @@ def provides(item: KernelObject) -> tuple[Key, ...]:
         return (item.key, ("source", item.namespace, item.address.ip))
     if isinstance(item, Veth):
         return (item.key, *(("link", end.namespace, end.ifname) for end in item.ends))
-    if isinstance(item, VlanLink):
+    if isinstance(item, VlanLink | VxlanLink):
         return (item.key, ("link", item.namespace, item.ifname))
     return (item.key,)
 
@@ -308,6 +326,8 @@ def link_ends(item: KernelObject) -> tuple[tuple[str, str, int], ...]:
     """Namespace, name and ifindex of every interface that an object brings."""
     if isinstance(item, Veth):
         return tuple((end.namespace, end.ifname, end.ifindex) for end in item.ends)
+    if isinstance(item, VxlanLink):
+        return ((item.namespace, item.ifname, item.ifindex),)
     if isinstance(item, VlanLink):
         near = (item.namespace, item.ifname, item.ifindex)
         if item.far_ifname is None or item.far_ifindex is None:

@@ -20,6 +20,7 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VlanLink,
+    VxlanLink,
     provides,
 )
 
@@ -56,6 +57,8 @@ def _take_along(
     staying: dict[Key, KernelObject], doomed: Mapping[Key, KernelObject], spared: Container[Key]
 ) -> frozenset[Key]:
     """Drop what goes along with doomed objects. Returns the groups that lose a member."""
+    if not doomed:
+        return frozenset()
     gone: set[Key] = {key for item in doomed.values() for key in provides(item)}
     shrunk: set[Key] = set()
     for key, item in sorted(staying.items(), key=lambda pair: _rank(pair[1])):
@@ -74,7 +77,7 @@ def _take_along(
 
 def _rank(item: KernelObject) -> int:
     """Referents before references, so that one pass is enough."""
-    order = (Namespace, Veth, VlanLink, Address, Nexthop, NexthopGroup)
+    order = (Namespace, Veth, VlanLink, VxlanLink, Address, Nexthop, NexthopGroup)
     return order.index(type(item)) if isinstance(item, order) else len(order)
 
 
@@ -83,8 +86,9 @@ def _is_gone(item: KernelObject, gone: set[Key]) -> bool:
         # One end in a deleted namespace takes the other along, but later and in its own time (kernel.md,
         # section 5): the pair is deleted explicitly unless all of it goes.
         return all(end is not None and ("namespace", end.namespace) in gone for end in (item.a, item.b))
-    if isinstance(item, VlanLink):
-        # Unique on its parent: a namespace that dies late must not keep it (kernel.md, section 5).
+    if isinstance(item, VlanLink | VxlanLink):
+        # Its VLAN is unique on the parent, its VNI on the host: a namespace that dies late must not keep it (kernel.md,
+        # section 5).
         return False
     needs = item.needs()
     # A rule outlives its table's routes: it hangs on its namespace alone.
@@ -104,6 +108,8 @@ def lost_by_change(wanted: Mapping[Key, Wanted], staying: Mapping[Key, KernelObj
     """
     renamed, renumbered = _new_macs(wanted, staying), _lost_addresses(wanted, staying)
     reset = _switched(wanted, staying)
+    if not (renamed or renumbered or reset):
+        return frozenset()
     lost: set[Key] = set()
     for key, item in staying.items():
         if key not in wanted:
@@ -121,7 +127,10 @@ def _new_macs(wanted: Mapping[Key, Wanted], staying: Mapping[Key, KernelObject])
     found: set[Key] = set()
     for key, item in staying.items():
         wish = wanted.get(key)
-        if isinstance(item, Veth) and wish is not None and isinstance(wish.object, Veth):
+        if isinstance(item, VxlanLink) and wish is not None and isinstance(wish.object, VxlanLink):
+            if wish.object.mac != item.mac:
+                found.add(("link", item.namespace, item.ifname))
+        elif isinstance(item, Veth) and wish is not None and isinstance(wish.object, Veth):
             macs = {(end.namespace, end.ifname): end.mac for end in item.ends}
             found.update(
                 ("link", end.namespace, end.ifname)

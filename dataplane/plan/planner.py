@@ -17,6 +17,7 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VlanLink,
+    VxlanLink,
     born_with,
     link_ends,
     provides,
@@ -26,6 +27,8 @@ from dataplane.plan.action import Action, Verb
 from dataplane.plan.cascade import lost_by_change, without_dependents
 from dataplane.plan.stage import Stage, stage_of
 from dataplane.plan.units import Units, units_by_namespace, units_of
+
+Link = Veth | VlanLink | VxlanLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,19 @@ class Plan:
 
 def make_plan(wanted: Mapping[Key, Wanted], observed: Mapping[Key, KernelObject]) -> Plan:
     """The actions that lead from what was observed to what is wanted."""
-    doomed = {key: item for key, item in observed.items() if _must_go(item, wanted.get(key))}
+    doomed = _doomed(wanted, observed)
     places = _Places.of(wanted)
-    first = {key: item for key, item in doomed.items() if places.are_blocked_by(item)}
+    first = _first(doomed, places, wanted)
     last = {key: item for key, item in doomed.items() if key not in first}
     staying, shrunk = without_dependents(observed, first, last, wanted)
     by_namespace = units_by_namespace((*observed.values(), *(wish.object for wish in wanted.values())))
     actions = list(_makings(wanted, staying, shrunk | lost_by_change(wanted, staying)))
     actions += _deletions(wanted, staying, doomed, by_namespace)
-    links = {key for item in staying.values() if isinstance(item, Veth | VlanLink) for key in provides(item)}
+    links = {key for item in staying.values() if isinstance(item, Link) for key in provides(item)}
     stages: dict[Stage, list[Action]] = {stage: [] for stage in Stage}
     for action in actions:
-        is_in_the_way = action.verb is Verb.DELETE and places.are_blocked_by(action.object)
+        item = action.object
+        is_in_the_way = action.verb is Verb.DELETE and (item.key in first or places.are_blocked_by(item))
         stages[Stage.CLEAR if is_in_the_way else _stage(action, links)].append(action)
     return Plan({stage: tuple(actions) for stage, actions in stages.items() if actions})
 
@@ -70,20 +74,58 @@ def _stage(action: Action, links: Container[Key]) -> Stage:
     return stage_of(action)
 
 
+def _doomed(wanted: Mapping[Key, Wanted], observed: Mapping[Key, KernelObject]) -> dict[Key, KernelObject]:
+    """The namespaces and links that must go, and the links of such namespaces that must not die in their time."""
+    doomed = {key: item for key, item in observed.items() if _must_go(item, wanted.get(key))}
+    going = {item.name for item in doomed.values() if isinstance(item, Namespace)}
+    inside = {
+        key: item
+        for key, item in observed.items()
+        if isinstance(item, VlanLink | VxlanLink) and item.namespace in going
+    }
+    return doomed | inside
+
+
+def _first(doomed: Mapping[Key, KernelObject], places: "_Places", wanted: Container[Key]) -> dict[Key, KernelObject]:
+    """What of the doomed is deleted before anything is made: what is in the way, and the links that it would keep.
+
+    A link that is made anew is in its own way, wherever it stood: there are not to be two of one mark.
+    """
+    blocking = {
+        key: item
+        for key, item in doomed.items()
+        if places.are_blocked_by(item) or (isinstance(item, Link) and key in wanted)
+    }
+    cleared = {item.name for item in blocking.values() if isinstance(item, Namespace)}
+    kept = {
+        key: item
+        for key, item in doomed.items()
+        if isinstance(item, VlanLink | VxlanLink) and item.namespace in cleared
+    }
+    return blocking | kept
+
+
 def _must_go(item: KernelObject, wish: Wanted | None) -> bool:
     """Whether a namespace or a link is unwanted, or differs in what can only be had by making it anew."""
     if isinstance(item, Namespace):
-        return wish is None or wish.object != item
+        return wish is None or wish.object != replace(item, up=True)
     if isinstance(item, Veth):
         return wish is None or not isinstance(wish.object, Veth) or _shape(wish.object) != _shape(item)
     if isinstance(item, VlanLink):
         return wish is None or not isinstance(wish.object, VlanLink) or _line(wish.object) != _line(item)
+    if isinstance(item, VxlanLink):
+        return wish is None or not isinstance(wish.object, VxlanLink) or _tunnel(wish.object) != _tunnel(item)
     return False
 
 
 def _line(link: VlanLink) -> VlanLink:
     """What of a VLAN link can only be had by making it anew."""
     return replace(link, follows_parent=True, up=True)
+
+
+def _tunnel(link: VxlanLink) -> VxlanLink:
+    """What of a VXLAN link can only be had by making it anew."""
+    return replace(link, mac="", mtu=0, up=True)
 
 
 def _shape(veth: Veth) -> tuple[tuple[str, str, int] | None, ...]:
@@ -121,7 +163,9 @@ def _deletions(
 ) -> Iterable[Action]:
     deleted = {item.name for item in doomed.values() if isinstance(item, Namespace)}
     unwanted = {key: item for key, item in staying.items() if key not in wanted}
-    for item in (*doomed.values(), *unwanted.values()):
+    # A namespace last: one that dies late would keep the VNI or the VLAN of a link in it.
+    ordered = sorted(doomed.values(), key=lambda item: isinstance(item, Namespace))
+    for item in (*ordered, *unwanted.values()):
         if isinstance(item, Sysctl):
             continue
         if isinstance(item, Veth) and all(end is not None and end.namespace in deleted for end in (item.a, item.b)):
@@ -130,7 +174,7 @@ def _deletions(
 
 
 def _owner(item: KernelObject) -> Resource | None:
-    parsed = names.parse_mark(item.mark) if isinstance(item, Namespace | Veth | VlanLink) else None
+    parsed = names.parse_mark(item.mark) if isinstance(item, Namespace | Link) else None
     return Resource(*parsed) if parsed else None
 
 
@@ -143,6 +187,7 @@ class _Places:
         links: (namespace, interface) of wanted link ends.
         ifindexes: of wanted link ends.
         lines: (device, VLAN) of wanted VLAN links.
+        vnis: of wanted VXLAN links, each once on a host.
         addressed: (namespace, interface) of interfaces with a wanted address, except ``lo``.
     """
 
@@ -150,6 +195,7 @@ class _Places:
     links: frozenset[tuple[str, str]]
     ifindexes: frozenset[int]
     lines: frozenset[tuple[str, int]]
+    vnis: frozenset[int]
     addressed: frozenset[tuple[str, str]]
 
     @classmethod
@@ -162,6 +208,7 @@ class _Places:
             frozenset((namespace, ifname) for namespace, ifname, _ in ends),
             frozenset(ifindex for _, _, ifindex in ends),
             frozenset((item.parent, item.vlan) for item in objects if isinstance(item, VlanLink)),
+            frozenset(item.vni for item in objects if isinstance(item, VxlanLink)),
             frozenset((item.namespace, item.ifname) for item in addresses if item.ifname != "lo"),
         )
 
@@ -171,7 +218,9 @@ class _Places:
             return item.name in self.namespaces
         if isinstance(item, VlanLink) and (item.parent, item.vlan) in self.lines:
             return True
-        if isinstance(item, Veth | VlanLink):
+        if isinstance(item, VxlanLink) and item.vni in self.vnis:
+            return True
+        if isinstance(item, Link):
             ends = link_ends(item)
             return any((namespace, name) in self.links or index in self.ifindexes for namespace, name, index in ends)
         # A new address would be a secondary of the old one, and deleting a primary takes its secondaries along.

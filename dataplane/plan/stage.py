@@ -3,7 +3,8 @@
 Creates go up the dependency order and deletes come down it. A rule is added after its table is complete and
 removed after its replacement is in; but the rule of a port that is still to be made comes before the port, when its
 table is closed and empty, and that of a port that goes, goes after it: no packet is ever looked up where its port does
-not belong. A leg turns into a blackhole only after the groups have let it go or are gone themselves, because the kernel
+not belong. The underlay filter is in before any link that VXLAN packets could come in by, and goes after the last one.
+A leg turns into a blackhole only after the groups have let it go or are gone themselves, because the kernel
 refuses a blackhole among several members.
 """
 
@@ -11,6 +12,7 @@ from enum import IntEnum
 
 from dataplane.model.kernel import (
     Address,
+    FdbEntry,
     KernelRoute,
     Namespace,
     Neighbour,
@@ -18,8 +20,10 @@ from dataplane.model.kernel import (
     NexthopGroup,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VlanLink,
+    VxlanLink,
 )
 from dataplane.plan.action import Action, Verb
 
@@ -32,25 +36,27 @@ class Stage(IntEnum):
     SYSCTL = 2
     CLOSING_ROUTE = 3
     PORT_RULE = 4
-    LINK = 5
-    LINK_SYSCTL = 6
-    ADDRESS = 7
-    NEIGHBOUR = 8
-    NEXTHOP = 9
-    GROUP = 10
-    ROUTE = 11
-    RULE = 12
-    RULE_REMOVAL = 13
-    ROUTE_REMOVAL = 14
-    GROUP_REMOVAL = 15
-    BLACKHOLE = 16
-    NEXTHOP_REMOVAL = 17
-    NEIGHBOUR_REMOVAL = 18
-    ADDRESS_REMOVAL = 19
-    LINK_REMOVAL = 20
-    PORT_RULE_REMOVAL = 21
-    CLOSING_ROUTE_REMOVAL = 22
-    NAMESPACE_REMOVAL = 23
+    UNDERLAY_FILTER = 5
+    LINK = 6
+    LINK_SYSCTL = 7
+    ADDRESS = 8
+    NEIGHBOUR = 9
+    NEXTHOP = 10
+    GROUP = 11
+    ROUTE = 12
+    RULE = 13
+    RULE_REMOVAL = 14
+    ROUTE_REMOVAL = 15
+    GROUP_REMOVAL = 16
+    BLACKHOLE = 17
+    NEXTHOP_REMOVAL = 18
+    NEIGHBOUR_REMOVAL = 19
+    ADDRESS_REMOVAL = 20
+    LINK_REMOVAL = 21
+    UNDERLAY_FILTER_REMOVAL = 22
+    PORT_RULE_REMOVAL = 23
+    CLOSING_ROUTE_REMOVAL = 24
+    NAMESPACE_REMOVAL = 25
 
     @property
     def is_removal(self) -> bool:
@@ -59,10 +65,13 @@ class Stage(IntEnum):
 
 _MAKING: dict[type, Stage] = {
     Namespace: Stage.NAMESPACE,
+    UnderlayFilter: Stage.UNDERLAY_FILTER,
     Veth: Stage.LINK,
     VlanLink: Stage.LINK,
+    VxlanLink: Stage.LINK,
     Address: Stage.ADDRESS,
     Neighbour: Stage.NEIGHBOUR,
+    FdbEntry: Stage.NEIGHBOUR,
     NexthopGroup: Stage.GROUP,
     Rule: Stage.RULE,
 }
@@ -71,8 +80,11 @@ _REMOVING: dict[type, Stage] = {
     Namespace: Stage.NAMESPACE_REMOVAL,
     Veth: Stage.LINK_REMOVAL,
     VlanLink: Stage.LINK_REMOVAL,
+    VxlanLink: Stage.LINK_REMOVAL,
+    UnderlayFilter: Stage.UNDERLAY_FILTER_REMOVAL,
     Address: Stage.ADDRESS_REMOVAL,
     Neighbour: Stage.NEIGHBOUR_REMOVAL,
+    FdbEntry: Stage.NEIGHBOUR_REMOVAL,
     Nexthop: Stage.NEXTHOP_REMOVAL,
     NexthopGroup: Stage.GROUP_REMOVAL,
     KernelRoute: Stage.ROUTE_REMOVAL,

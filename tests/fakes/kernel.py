@@ -22,6 +22,7 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VlanLink,
+    VxlanLink,
     link_ends,
     provides,
 )
@@ -43,6 +44,7 @@ class FakeKernel:
     Args:
         foreign: keys that somebody else's objects occupy.
         namespaces: namespaces that exist without us, to attach to.
+        dropped: what the underlay filter has counted, by reason.
     """
 
     objects: dict[Key, KernelObject] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class FakeKernel:
     fault: Fault | None = None
     operations: int = 0
     has_8021q: bool = True
+    dropped: dict[str, int] = field(default_factory=dict)
     _provided: set[Key] | None = None
 
     def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
@@ -72,7 +75,13 @@ class FakeKernel:
     def line_drops(self) -> dict[str, int]:
         return {}
 
+    def underlay_drops(self) -> dict[str, int]:
+        return self.dropped
+
     def residents(self, namespaces: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
+        return {}
+
+    def nameless(self, marks: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
         return {}
 
     def _perform(self, action: Action) -> Outcome:
@@ -101,7 +110,11 @@ class FakeKernel:
         if action.verb is Verb.CREATE and item.key in self.objects and not isinstance(item, Sysctl):
             return f"EEXIST {item.key}"
         # NLM_F_CREATE | NLM_F_REPLACE makes what is not there; only links are addressed by their index.
-        if action.verb is Verb.CHANGE and item.key not in self.objects and isinstance(item, Veth | Namespace):
+        if (
+            action.verb is Verb.CHANGE
+            and item.key not in self.objects
+            and isinstance(item, Veth | VxlanLink | Namespace)
+        ):
             return f"ENOENT {item.key}"
         if not isinstance(item, Rule) and not self._is_there(item.needs()):
             return f"ENODEV {item}"
@@ -125,6 +138,8 @@ class FakeKernel:
             for end, was in zip(item.ends, before.ends, strict=True):
                 if end.mac != was.mac:
                     self._drop(Neighbour, end.namespace, end.ifname)
+        if isinstance(item, VxlanLink) and isinstance(before, VxlanLink) and item.mac != before.mac:
+            self._drop(Neighbour, item.namespace, item.ifname)
         if isinstance(item, Sysctl) and item.name == "net/ipv4/ip_forward" and item != before:
             for other in self._of(Sysctl):
                 if other.namespace == item.namespace and other.name.endswith("/forwarding"):
@@ -149,15 +164,17 @@ class FakeKernel:
             if item.source not in local:
                 return "EINVAL Invalid prefsrc address"
         return self._taken(item)
-        return None
 
     def _taken(self, item: KernelObject) -> str | None:
-        for other in (*self._of(Veth), *self._of(VlanLink)) if link_ends(item) else ():
+        for other in self._links() if link_ends(item) else ():
             if other.key == item.key:
                 continue
             lines = [(link.parent, link.vlan) for link in (item, other) if isinstance(link, VlanLink)]
             if len(lines) == 2 and lines[0] == lines[1]:
                 return f"EEXIST vlan {lines[0]}"
+            vnis = [link.vni for link in (item, other) if isinstance(link, VxlanLink)]
+            if len(vnis) == 2 and vnis[0] == vnis[1]:
+                return f"EEXIST vni {vnis[0]}"
             for namespace, ifname, ifindex in link_ends(item):
                 for its_namespace, its_ifname, its_ifindex in link_ends(other):
                     if (namespace, ifname) == (its_namespace, its_ifname) or ifindex == its_ifindex:
@@ -176,6 +193,9 @@ class FakeKernel:
     def _is_blackhole(self, namespace: str, nexthop: int) -> bool:
         found = self.objects.get(("nexthop", namespace, nexthop))
         return isinstance(found, Nexthop) and found.ifname is None
+
+    def _links(self) -> list[Veth | VlanLink | VxlanLink]:
+        return [*self._of(Veth), *self._of(VlanLink), *self._of(VxlanLink)]
 
     def _of(self, kind: type) -> list:
         return [item for item in self.objects.values() if isinstance(item, kind)]
@@ -201,7 +221,7 @@ class FakeKernel:
             self._address_gone(present)
         self._take_along(set(provides(present)))
         if isinstance(present, Namespace):
-            for link in (*self._of(Veth), *self._of(VlanLink)):
+            for link in self._links():
                 if any(namespace == present.name for namespace, _, _ in link_ends(link)):
                     self._delete(link)
 
@@ -230,7 +250,7 @@ class FakeKernel:
 
     @staticmethod
     def _hangs_on(item: KernelObject, gone: set[Key]) -> bool:
-        if isinstance(item, Veth | VlanLink):
+        if isinstance(item, Veth | VlanLink | VxlanLink):
             return False
         needs = item.needs()[:1] if isinstance(item, Rule) else item.needs()
         return any(need in gone for need in needs)

@@ -1,5 +1,6 @@
 """Kernel objects in the kernel's words: one golden line per kind, and every kind has one."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import get_args
 
@@ -9,6 +10,8 @@ from dataplane.model import names
 from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
 from dataplane.model.kernel import (
     Address,
+    Admission,
+    FdbEntry,
     KernelObject,
     KernelRoute,
     Namespace,
@@ -18,10 +21,12 @@ from dataplane.model.kernel import (
     RouteType,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VethEnd,
     VlanLink,
     VlanMode,
+    VxlanLink,
 )
 
 VR = "dp-vpc-red"
@@ -31,6 +36,13 @@ VETH = Veth("dataplane instance/web", NEAR, FAR, 1500)
 ANY = IPv4Network("0.0.0.0/0")
 TEN = IPv4Network("10.1.0.0/16")
 GATEWAY = IPv4Address("192.0.2.253")
+
+VTEP = IPv4Address("172.20.0.12")
+TUNNEL = VxlanLink(
+    *("dataplane vpc_tunnel/red", VR, "dpx7", 1_000_007, "02:00:00:00:00:07", 77, IPv4Address("172.20.0.11"), "eth0"),
+    1450,
+)
+ADMISSIONS = frozenset(Admission(VTEP, 77, IPv4Address(number), IPv4Address(number)) for number in range(1200))
 
 LINES: list[tuple[KernelObject, str]] = [
     (Namespace(VR, "dataplane vpc/red"), "namespace dp-vpc-red"),
@@ -76,6 +88,17 @@ LINES: list[tuple[KernelObject, str]] = [
         VlanLink("m", VR, "dpv1", 1000001, "eth1", 1000, VlanMode.TC, "dpw2", 1000002, follows_parent=False),
         "dp-vpc-red: vlan 1000 dpv1 on eth1 (tc by dpw2), not as its parent is",
     ),
+    (TUNNEL, f"{VR}: vxlan dpx7 vni 77 local 172.20.0.11 dev eth0 02:00:00:00:00:07 mtu 1450"),
+    (
+        replace(TUNNEL, up=False, is_static=False),
+        f"{VR}: vxlan dpx7 vni 77 local 172.20.0.11 dev eth0 02:00:00:00:00:07 mtu 1450 down, not as we make it",
+    ),
+    (FdbEntry(VR, "dpx7", "02:00:00:00:01:01", VTEP), f"{VR}: fdb 02:00:00:00:01:01 dev dpx7 dst 172.20.0.12"),
+    (UnderlayFilter("eth0", ADMISSIONS), "host: underlay filter on eth0: 1,200 admissions"),
+    (
+        UnderlayFilter("eth0", frozenset(), is_whole=False),
+        "host: underlay filter on eth0: 0 admissions, not as we make it",
+    ),
     (Rule(VR, 200, 1001), "dp-vpc-red: rule 200: from all lookup 1001"),
     (
         Rule(VR, 50, 1003, "lo", IPv4Network("192.0.2.1/32"), TEN),
@@ -108,3 +131,11 @@ def test_a_changed_end_of_a_veth_is_named_whole() -> None:
 def test_kind_and_namespace_are_those_of_the_key(item: KernelObject, line: str) -> None:
     assert kind_of(item) == item.key[0]
     assert namespace_of(item) in (VR, "dp-i-web", names.HOST)
+
+
+def test_a_change_of_the_underlay_filter_says_how_many_come_and_go() -> None:
+    """There may be thousands of them."""
+    before, after = UnderlayFilter("eth0", ADMISSIONS), UnderlayFilter("eth0", frozenset(sorted(ADMISSIONS)[:-2]))
+    assert describe_change(before, after) == (
+        "host: underlay filter on eth0: 1,198 admissions (admissions: 0 come, 2 go)"
+    )
