@@ -9,7 +9,17 @@ from collections.abc import Iterable
 from dataplane.compile.instance import MAIN_TABLE
 from dataplane.model import names
 from dataplane.model.ids import IdBook, IdKind, IdName
-from dataplane.model.kernel import Address, KernelObject, KernelRoute, Nexthop, NexthopGroup, Veth, VlanLink, link_ends
+from dataplane.model.kernel import (
+    Address,
+    KernelObject,
+    KernelRoute,
+    Nexthop,
+    NexthopGroup,
+    Veth,
+    VlanLink,
+    VxlanLink,
+    link_ends,
+)
 from dataplane.model.memory import Memory
 
 
@@ -18,7 +28,7 @@ def adopted_book(objects: Iterable[KernelObject]) -> IdBook:
     numbers: dict[IdName, int] = {}
     floor: dict[IdKind, int] = {"port": 0, "table": 0, "leg": 0, "group": 0}
     for item in objects:
-        if isinstance(item, Veth | VlanLink):
+        if isinstance(item, Veth | VlanLink | VxlanLink):
             numbers |= _ports(item)
             for _, _, ifindex in link_ends(item):
                 floor["port"] = max(floor["port"], names.parse_port_ifindex(ifindex) or 0)
@@ -35,13 +45,15 @@ _LABELS = {"peering_connection": ("/initiator", "/acceptor"), "line": ("", "/far
 """Kind in the mark -> what the names of the near and the far end's ports add to the mark's path."""
 
 
-def _ports(link: Veth | VlanLink) -> dict[IdName, int]:
+def _ports(link: Veth | VlanLink | VxlanLink) -> dict[IdName, int]:
     parsed = names.parse_mark(link.mark)
     if parsed is None:
         return {}
     kind, path = parsed
     ifindexes: tuple[int | None, ...]
-    if isinstance(link, VlanLink):
+    if isinstance(link, VxlanLink):
+        ifindexes = (link.ifindex, None)
+    elif isinstance(link, VlanLink):
         ifindexes = (link.ifindex, link.far_ifindex)
     else:
         ifindexes = tuple(end.ifindex if end is not None else None for end in (link.a, link.b))

@@ -14,29 +14,38 @@ from dataplane.compile.not_built import notes
 from dataplane.compile.peering import compile_peerings
 from dataplane.compile.route_table import compile_route_tables
 from dataplane.compile.service import compile_services
+from dataplane.compile.tunnel import compile_tunnels
+from dataplane.compile.underlay import compile_underlay
 from dataplane.compile.vbr import compile_vbrs
 from dataplane.compile.vpc import compile_host, compile_vpcs
 from dataplane.compile.vswitch import compile_vswitches
 from dataplane.config import Loaded
+from dataplane.config.placement import Placement
 from dataplane.model.desired import Desired
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook, Numbering
 
 PASSES: tuple[Callable[[Compilation], None], ...] = (
     compile_host,
+    compile_underlay,
     compile_vpcs,
     compile_vswitches,
     compile_instances,
     compile_services,
     compile_vbrs,
     compile_peerings,
+    compile_tunnels,
     compile_health_checks,
     compile_route_tables,
 )
 
 
 def compile_network(
-    loaded: Loaded, book: IdBook, remembered: Mapping[str, IPv4Address], facts: HostFacts | None = None
+    loaded: Loaded,
+    book: IdBook,
+    remembered: Mapping[str, IPv4Address],
+    facts: HostFacts | None = None,
+    here: str = "",
 ) -> Desired:
     """The desired state of this host.
 
@@ -45,12 +54,14 @@ def compile_network(
         book: the ids given so far.
         remembered: instance id -> the address that it was given before.
         facts: what this host can do; where it is not asked, what every stock kernel can.
+        here: the id of this host; empty where the file names no hosts.
 
     Raises:
         InvalidConfig: an instance cannot have an address (R79).
     """
     numbering = Numbering(book)
-    c = Compilation(loaded, numbering, assign_addresses(loaded, remembered), facts or HostFacts())
+    placement = Placement(loaded.network, here)
+    c = Compilation(loaded, numbering, assign_addresses(loaded, remembered), facts or HostFacts(), placement)
     for compile_pass in PASSES:
         compile_pass(c)
     return Desired(

@@ -12,7 +12,9 @@ from ipaddress import IPv4Network
 from dataplane.compile.context import Compilation
 from dataplane.compile.leg import group_of, legs_of
 from dataplane.compile.rib import CLOUD_SERVICES, Rib, RibEntry, is_hidden
+from dataplane.compile.sender import probe_sources_of
 from dataplane.compile.service import services_of
+from dataplane.compile.tunnel import NEXT_HOP_TUNNEL, VPC_TUNNEL
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
 from dataplane.model.kernel import KernelRoute, NexthopGroup, RouteType
@@ -58,8 +60,8 @@ class FibBuilder:
         self._vpc = c.network.vpcs[vpc_id]
         self._namespace = names.vpc_namespace(vpc_id)
         self._far_source = c.first_gateway(vpc_id)
-        self._running: dict[str, list[str]] = {vswitch: [] for vswitch in self._vpc.vswitches}
-        for instance_id, instance in self._vpc.instances.items():
+        self._running: dict[str, list[str]] = {vswitch: [] for vswitch, _ in c.vswitches(vpc_id)}
+        for instance_id, instance in c.instances(vpc_id):
             if instance.state == "running":
                 self._running[instance.vswitch].append(instance_id)
 
@@ -78,19 +80,39 @@ class FibBuilder:
         for entry in rib.entries.values():
             if entry.next_hop is not None:
                 yield self._custom(table, entry, view), entry
+            elif entry.vswitch is not None and entry.vswitch not in self._running:
+                yield self._elsewhere(table, entry.destination, self._host_of(entry.vswitch)), entry
             else:
                 yield KernelRoute(self._namespace, table, entry.destination, RouteType.UNREACHABLE), entry
+        yield from ((route, None) for route in self._remote_probes(table, prefixes))
         yield from ((route, None) for route in self._services(table, prefixes))
         # Also of vSwitches whose own entry is overridden: a custom route that is less specific hides nothing.
-        for vswitch_id in self._vpc.vswitches:
+        for vswitch_id in self._running:
             yield from ((route, None) for route in self._attached(table, vswitch_id, prefixes))
         # Without it a miss would fall through into the next rule's table: a leak.
-        yield KernelRoute(self._namespace, table, DEFAULT_ROUTE, RouteType.UNREACHABLE, metric=names.MAX_METRIC), None
+        yield self._closing(table), None
 
     def ports(self, table: int) -> Iterator[KernelRoute]:
         """Routes to the instances alone, without a closing route: by these the router knows its own ports."""
-        for vswitch_id in self._vpc.vswitches:
+        for vswitch_id in self._running:
             yield from self._attached(table, vswitch_id, frozenset())
+
+    def delivery(self, table: int) -> Iterator[KernelRoute]:
+        """What another host's part of the VPC sends here is for an instance, and for nobody else."""
+        yield from self.ports(table)
+        yield self._closing(table)
+
+    def hand_over(self, table: int, instance_id: str) -> Iterator[KernelRoute]:
+        """What another host's part of the VPC sends here by way of an instance is handed to that instance."""
+        everything = KernelRoute(self._namespace, table, DEFAULT_ROUTE, RouteType.BLACKHOLE)
+        yield self._via_port(everything, instance_id)
+        yield self._closing(table)
+
+    def remote_ports(self, table: int) -> Iterator[KernelRoute]:
+        """Routes to the vSwitches on other hosts."""
+        for vswitch_id, vswitch in self._vpc.vswitches.items():
+            if vswitch_id not in self._running:
+                yield self._elsewhere(table, vswitch.cidr, self._host_of(vswitch_id))
 
     def hidden_in(self, rib: Rib) -> bool:
         """Whether a custom route of the table hides a running instance from it."""
@@ -107,6 +129,31 @@ class FibBuilder:
             group = group_of(self._c, self._vpc_id, entry.next_hop)
             if group is not None:
                 yield group, entry
+
+    def _closing(self, table: int) -> KernelRoute:
+        return KernelRoute(self._namespace, table, DEFAULT_ROUTE, RouteType.UNREACHABLE, metric=names.MAX_METRIC)
+
+    def _host_of(self, vswitch_id: str) -> str:
+        return self._c.placement.host_of_vswitch(self._vpc_id, vswitch_id)
+
+    def _elsewhere(self, table: int, destination: IPv4Network, host: str) -> KernelRoute:
+        """To another host's part of the VPC, which knows its own instances."""
+        return KernelRoute(
+            self._namespace,
+            table,
+            destination,
+            ifname=self._c.tunnel_ifname(VPC_TUNNEL, self._vpc_id),
+            via=self._c.network.hosts[host].address,
+            source=self._far_source,
+        )
+
+    def _remote_probes(self, table: int, prefixes: frozenset[IPv4Network]) -> Iterator[KernelRoute]:
+        """The addresses that the other hosts probe from (D21): answers must find the one that asked."""
+        for host in self._c.placement.hosts_of_vpc(self._vpc_id):
+            if host != self._c.here:
+                for _, source in probe_sources_of(self._c.placement, self._vpc_id, host):
+                    if source not in prefixes:
+                        yield self._elsewhere(table, source, host)
 
     def _attached(self, table: int, vswitch_id: str, prefixes: frozenset[IPv4Network]) -> Iterator[KernelRoute]:
         cidr = self._vpc.vswitches[vswitch_id].cidr
@@ -150,16 +197,27 @@ class FibBuilder:
     def _via_instance(self, base: KernelRoute, instance_id: str, view: View) -> KernelRoute:
         if view.instance == instance_id:
             return _typed(base, RouteType.UNREACHABLE)
-        instance = self._vpc.instances[instance_id]
-        if instance.state != "running":
+        if self._vpc.instances[instance_id].state != "running":
             return base
+        if self._c.placement.host_of_instance(self._vpc_id, instance_id) == self._c.here:
+            return self._via_port(base, instance_id)
+        return KernelRoute(
+            base.namespace,
+            base.table,
+            base.destination,
+            ifname=self._c.tunnel_ifname(NEXT_HOP_TUNNEL, instance_id),
+            via=names.TRANSIT_NEIGHBOUR,
+            source=self._far_source,
+        )
+
+    def _via_port(self, base: KernelRoute, instance_id: str) -> KernelRoute:
         return KernelRoute(
             base.namespace,
             base.table,
             base.destination,
             ifname=self._c.instance_ifname(instance_id),
             via=self._c.addresses[instance_id],
-            source=self._c.gateway(self._vpc_id, instance.vswitch),
+            source=self._c.gateway(self._vpc_id, self._vpc.instances[instance_id].vswitch),
         )
 
 

@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from dataplane.compile.context import Compilation
 from dataplane.compile.fib import DEFAULT_ROUTE
 from dataplane.compile.peering import why_not_forwarding
+from dataplane.compile.sender import probe_source
 from dataplane.config.health_check import HealthCheck
 from dataplane.config.peering import PeeringEnd
 from dataplane.model import names
@@ -28,26 +29,32 @@ def compile_health_checks(c: Compilation) -> None:
         resource = Resource("health_check", connection_id)
         origin = c.loaded.origin("peering_connections", connection_id, "health_check")
         (end,) = ends
-        for item in _objects(c, connection_id, check, end, forwards=not why_not_forwarding(connection)):
+        source = probe_source(c.placement, connection_id, end.vpc or "", c.here)
+        if not c.is_end_here(end):
+            continue
+        if source is None:
+            reason = "no address to probe from on this host: its leg counts as up (D21)"
+            c.declare(Declared(resource, origin, "Available", reason, "", end.vpc or ""))
+            continue
+        for item in _objects(c, check, source, end, forwards=not why_not_forwarding(connection)):
             c.add(item, resource, origin, end.vpc or "")
-        where = f"{check.source[0]} on lo in {names.vpc_namespace(end.vpc or '')}"
+        where = f"{source.network_address} on lo in {names.vpc_namespace(end.vpc or '')}"
         reason = "its leg counts as up: probes come with the agent (R39)"
         c.declare(Declared(resource, origin, "Available", reason, where, end.vpc or ""))
 
 
 def _objects(
-    c: Compilation, connection_id: str, check: HealthCheck, end: PeeringEnd, *, forwards: bool
+    c: Compilation, check: HealthCheck, source: IPv4Network, end: PeeringEnd, *, forwards: bool
 ) -> list[KernelObject]:
     namespace = names.vpc_namespace(end.vpc or "")
     table = names.table_number(c.numbering.number("table", f"{end.vpc}//leg/{end.router_interface}"))
-    source = check.source[0]
     items: list[KernelObject] = [
         # On lo it also answers the data centre's own pings (R43).
-        Address(namespace, "lo", IPv4Interface(f"{source}/32")),
+        Address(namespace, "lo", IPv4Interface(str(source))),
         KernelRoute(namespace, table, DEFAULT_ROUTE, RouteType.UNREACHABLE, metric=names.MAX_METRIC),
-        Rule(namespace, PRIORITY_PROBE, table, "lo", IPv4Network(source), IPv4Network(check.destination)),
+        Rule(namespace, PRIORITY_PROBE, table, "lo", source, IPv4Network(check.destination)),
     ]
     if forwards:
-        ifname = c.router_interface_ifname(end.router_interface)
+        ifname = c.leg_ifname(end.router_interface)
         items.append(KernelRoute(namespace, table, DEFAULT_ROUTE, ifname=ifname, via=names.TRANSIT_NEIGHBOUR))
     return items

@@ -22,9 +22,9 @@ DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 def compile_instances(c: Compilation) -> None:
     """Every instance of every VPC."""
     speakers = _speakers(c)
-    for vpc_id, vpc in c.network.vpcs.items():
+    for vpc_id, _ in c.vpcs():
         guarded = guarded_instances(c, vpc_id)
-        for instance_id, instance in vpc.instances.items():
+        for instance_id, instance in c.instances(vpc_id):
             resource = Resource("instance", instance_id)
             origin = c.loaded.origin("vpcs", vpc_id, "instances", instance_id)
             check_source = not instance.forwarding and instance_id not in guarded
@@ -48,8 +48,8 @@ def compile_instances(c: Compilation) -> None:
 def _speakers(c: Compilation) -> frozenset[str]:
     """The instances that give their namespace its default route: of several in one namespace, the first that runs."""
     first: dict[str, str] = {}
-    for vpc_id, vpc in c.network.vpcs.items():
-        for instance_id, instance in vpc.instances.items():
+    for vpc_id, _ in c.vpcs():
+        for instance_id, instance in c.instances(vpc_id):
             if instance.state == "running":
                 first.setdefault(c.instance_namespace(vpc_id, instance_id), instance_id)
     return frozenset(first.values())

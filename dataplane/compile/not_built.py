@@ -7,9 +7,6 @@ def notes(network: Network) -> tuple[str, ...]:
     """The sentences that apply to a network."""
     connections = network.peering_connections.values()
     found = {
-        "hosts are checked but every zone is built on this host: networks that span hosts come later": bool(
-            network.hosts
-        ),
         "bandwidth and flow_cap of connections are checked but not enforced yet (R21, R117)": any(
             connection.bandwidth is not None for connection in connections
         ),

@@ -6,8 +6,10 @@ blackhole in place (R15), so that no route is rewritten.
 """
 
 from dataplane.compile import sysctl
-from dataplane.compile.context import DEFAULT_MTU_BYTES, Compilation
+from dataplane.compile.context import Compilation
+from dataplane.compile.crossing import target_of
 from dataplane.compile.router import router_of
+from dataplane.config.host import DEFAULT_MTU_BYTES
 from dataplane.config.peering import PeeringConnection, PeeringEnd
 from dataplane.model import names
 from dataplane.model.desired import Declared
@@ -29,7 +31,9 @@ def why_not_forwarding(connection: PeeringConnection) -> str:
 def compile_peerings(c: Compilation) -> None:
     """Links, neighbours and legs of every connection."""
     for connection_id, connection in c.network.peering_connections.items():
-        ends = [end for end in (connection.initiator, connection.acceptor) if end is not None]
+        ends = [end for _, end in connection.ends() if c.is_end_here(end)]
+        if not ends:
+            continue
         units = [router_of(end).unit for end in ends]
         resource = Resource("peering_connection", connection_id)
         origin = c.loaded.origin("peering_connections", connection_id)
@@ -42,8 +46,8 @@ def compile_peerings(c: Compilation) -> None:
                 origin,
                 _state(connection, reason),
                 reason,
-                kernel_object=_where(c, ends) if len(ends) == 2 else "",
-                unit=units[0] if units else "",
+                kernel_object=_where(c, connection),
+                unit=units[0],
             )
         )
 
@@ -54,22 +58,30 @@ def _state(connection: PeeringConnection, reason: str) -> str:
     return "Inactive" if reason else "Active"
 
 
-def _where(c: Compilation, ends: list[PeeringEnd]) -> str:
-    return " <-> ".join(
-        f"{c.router_interface_ifname(end.router_interface)} in {router_of(end).namespace}" for end in ends
-    )
+def _where(c: Compilation, connection: PeeringConnection) -> str:
+    """The links of a connection on this host, and the hosts that tunnels lead to."""
+    if connection.initiator is None or connection.acceptor is None:
+        return ""
+    words = []
+    for end, far in ((connection.initiator, connection.acceptor), (connection.acceptor, connection.initiator)):
+        target = target_of(c.placement, end, far, c.here)
+        to = f" to {target}" if target is not None else ""
+        links = c.arrival_ifnames(end.router_interface) if c.is_end_here(end) else ()
+        words += [f"{ifname} in {router_of(end).namespace}{to}" for ifname in links]
+    return " <-> ".join(words)
 
 
 def _objects(c: Compilation, connection_id: str, connection: PeeringConnection) -> list[KernelObject]:
     initiator, acceptor = connection.initiator, connection.acceptor
     items: list[KernelObject] = []
-    if initiator is not None and acceptor is not None:
+    ends = [end for _, end in connection.ends() if c.is_end_here(end)]
+    if initiator is not None and acceptor is not None and len(ends) == 2:
         mtu = min(_mtu(c, initiator), _mtu(c, acceptor))
         mark = names.mark("peering_connection", connection_id)
         items.append(Veth(mark, _veth_end(c, initiator), _veth_end(c, acceptor), mtu))
         items += _transit(c, initiator, acceptor) + _transit(c, acceptor, initiator)
     is_blackhole = bool(why_not_forwarding(connection))
-    items += [_leg(c, end, is_blackhole=is_blackhole) for end in (initiator, acceptor) if end is not None]
+    items += [_leg(c, end, is_blackhole=is_blackhole) for end in ends]
     return items
 
 
@@ -99,5 +111,5 @@ def _leg(c: Compilation, end: PeeringEnd, *, is_blackhole: bool) -> Nexthop:
     namespace = router_of(end).namespace
     if is_blackhole:
         return Nexthop(namespace, c.leg(end.router_interface))
-    ifname = c.router_interface_ifname(end.router_interface)
+    ifname = c.leg_ifname(end.router_interface)
     return Nexthop(namespace, c.leg(end.router_interface), ifname, names.TRANSIT_NEIGHBOUR)

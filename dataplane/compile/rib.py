@@ -113,14 +113,14 @@ def guarded_instances(c: Compilation, vpc_id: str) -> frozenset[str]:
     forward. Such ports are guarded by rules instead (``route_table.py``).
     """
     vpc = c.network.vpcs[vpc_id]
-    used = {SYSTEM, *(vswitch.route_table for vswitch in vpc.vswitches.values())}
+    used = {SYSTEM, *(vswitch.route_table for _, vswitch in c.vswitches(vpc_id))}
     tables = [vpc.route_tables[name].routes for name in used if name in vpc.route_tables]
     prefixes = [frozenset(route.destination for route in routes) for routes in tables]
     hops = (route.next_hop for routes in tables for route in routes)
     next_hops = {hop.instance for hop in hops if isinstance(hop, InstanceHop)}
     return frozenset(
         name
-        for name, instance in vpc.instances.items()
+        for name, instance in c.instances(vpc_id)
         if instance.state == "running" and not instance.forwarding
         if name in next_hops
         or any(is_hidden(c.addresses[name], vpc.vswitches[instance.vswitch].cidr, table) for table in prefixes)

@@ -10,6 +10,7 @@ from dataplane.compile.context import Compilation
 from dataplane.compile.fib import DEFAULT_ROUTE, FROM_RI, LOCAL, FibBuilder, View, view_of_instance
 from dataplane.compile.leg import next_hop_words, why_blackhole
 from dataplane.compile.rib import SYSTEM, Rib, RibEntry, build_rib, guarded_instances, table_names
+from dataplane.compile.tunnel import NEXT_HOP_TUNNEL, VPC_TUNNEL, remote_next_hops, users_of_next_hop
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
 from dataplane.model.desired import Declared
@@ -29,7 +30,7 @@ PRIORITY_SYSTEM = 200
 
 def compile_route_tables(c: Compilation) -> None:
     """Every route table of every VPC."""
-    for vpc_id in c.network.vpcs:
+    for vpc_id, _ in c.vpcs():
         _VpcTables(c, vpc_id).compile()
 
 
@@ -66,6 +67,7 @@ class _VpcTables:
         self._guard([lookup.iif for lookup in lookups if lookup.source is not None])
         if self._fib.hidden_in(self._ribs[SYSTEM]):
             self._add_ports_table()
+        self._add_arrivals()
         for rib in self._ribs.values():
             self._add_groups(rib)
             self._declare(rib, [view for name, view in tables if name == rib.name])
@@ -77,7 +79,7 @@ class _VpcTables:
         next_hops = {name: _instance_next_hops(rib) for name, rib in self._ribs.items()}
         guarded = guarded_instances(self._c, self._vpc_id)
         lookups = []
-        for instance_id, instance in vpc.instances.items():
+        for instance_id, instance in self._c.instances(self._vpc_id):
             rib = self._ribs[vpc.vswitches[instance.vswitch].route_table]
             port = self._c.instance_ifname(instance_id)
             is_guarded = instance_id in guarded
@@ -106,9 +108,10 @@ class _VpcTables:
         """D16: what comes in by a router interface looks up the system table's second form."""
         interfaces = self._c.network.router_interfaces.values()
         return [
-            _Lookup(PRIORITY_FROM_RI, self._ribs[SYSTEM], FROM_RI, self._c.router_interface_ifname(ri.id))
+            _Lookup(PRIORITY_FROM_RI, self._ribs[SYSTEM], FROM_RI, ifname)
             for ri in interfaces
             if ri.vpc == self._vpc_id and ri.peer is not None
+            for ifname in self._c.arrival_ifnames(ri.id)
         ]
 
     def _owner(self, rib: Rib) -> tuple[Resource, Origin]:
@@ -130,9 +133,32 @@ class _VpcTables:
         errors, answers of the gateway) would follow that route: they look up the ports first."""
         owner, origin = self._owner(self._ribs[SYSTEM])
         table = self._fib.own_table("ports")
-        for route in self._fib.ports(table):
+        for route in (*self._fib.ports(table), *self._fib.remote_ports(table)):
             self._c.add(route, owner, origin, self._vpc_id)
         self._c.add(Rule(self._namespace, PRIORITY_PORTS, table, "lo"), owner, origin, self._vpc_id)
+
+    def _add_arrivals(self) -> None:
+        """What comes in by a tunnel of the VPC was decided upon by the part that sent it (``tunnel.py``)."""
+        if not self._c.placement.spans_hosts(self._vpc_id):
+            return
+        delivery = self._fib.own_table("delivery")
+        tables = {delivery: self._fib.delivery(delivery)}
+        lookups = {self._c.tunnel_ifname(VPC_TUNNEL, self._vpc_id): delivery}
+        for instance in remote_next_hops(self._c.placement, self._vpc_id):
+            is_here = self._c.placement.host_of_instance(self._vpc_id, instance) == self._c.here
+            if not is_here and self._c.here not in users_of_next_hop(self._c.placement, self._vpc_id, instance):
+                continue
+            # Where it only sends, nothing ought to come in by it; the source check looks there all the same.
+            table = self._fib.own_table(f"to/{instance}") if is_here else delivery
+            if is_here:
+                tables[table] = self._fib.hand_over(table, instance)
+            lookups[self._c.tunnel_ifname(NEXT_HOP_TUNNEL, instance)] = table
+        owner, origin = Resource("vpc", self._vpc_id), self._c.loaded.origin("vpcs", self._vpc_id)
+        for routes in tables.values():
+            for route in routes:
+                self._c.add(route, owner, origin, self._vpc_id)
+        for ifname, table in lookups.items():
+            self._c.add(Rule(self._namespace, PRIORITY_FROM_RI, table, ifname), owner, origin, self._vpc_id)
 
     def _declare(self, rib: Rib, views: list[View]) -> None:
         owner, origin = self._owner(rib)

@@ -24,19 +24,19 @@ def services_of(c: Compilation, vpc_id: str) -> Mapping[str, Service]:
 
 def compile_services(c: Compilation) -> None:
     """The services of every VPC that has any."""
-    for vpc_id in c.network.vpcs:
+    for vpc_id, _ in c.vpcs():
         services = services_of(c, vpc_id)
         if services:
             _compile_vpc(c, vpc_id, services)
     for name, service in c.network.services.items():
-        vpcs = [vpc_id for vpc_id, vpc in c.network.vpcs.items() if vpc.region == service.region]
+        vpcs = [vpc_id for vpc_id, vpc in c.vpcs() if vpc.region == service.region]
         where = ", ".join(names.service_namespace(vpc_id) for vpc_id in vpcs)
         c.declare(
             Declared(
                 Resource("service", name),
                 c.loaded.origin("services", name),
                 "Available",
-                reason="" if vpcs else f"no VPC is in region {service.region}",
+                reason="" if vpcs else f"no VPC here is in region {service.region}",
                 kernel_object=f"{service.ip} on lo in {where}" if vpcs else "",
             )
         )

@@ -66,9 +66,11 @@ class _Entry:
 
 def compile_vbrs(c: Compilation) -> None:
     """Every VBR, and the physical connections that they are on."""
-    for vbr_id, vbr in c.network.vbrs.items():
+    for vbr_id, vbr in c.vbrs():
         _VbrCompiler(c, vbr_id, vbr).compile()
     for name, line in c.network.physical_connections.items():
+        if c.placement.host_of_line(name) != c.here:
+            continue
         vbrs = [vbr_id for vbr_id, vbr in c.network.vbrs.items() if vbr.physical_connection == name]
         reason = "" if vbrs else "no VBR is on it"
         origin = c.loaded.origin("physical_connections", name)
@@ -145,7 +147,9 @@ class _VbrCompiler:
             (_LOCAL, PRIORITY_SYSTEM, [None]),
         ]
         if ris:
-            lookups.append((from_ri, PRIORITY_FROM_RI, [self._c.router_interface_ifname(ri.id) for ri in ris]))
+            lookups.append(
+                (from_ri, PRIORITY_FROM_RI, [ifname for ri in ris for ifname in self._c.arrival_ifnames(ri.id)])
+            )
         return lookups
 
     def _table(self, view: _View) -> int:

@@ -13,9 +13,9 @@ from dataplane.model.resource import Resource
 
 def compile_vswitches(c: Compilation) -> None:
     """R79: the third-last address is the gateway."""
-    for vpc_id, vpc in c.network.vpcs.items():
+    for vpc_id, _ in c.vpcs():
         namespace = names.vpc_namespace(vpc_id)
-        for vswitch_id, vswitch in vpc.vswitches.items():
+        for vswitch_id, vswitch in c.vswitches(vpc_id):
             resource = Resource("vswitch", vswitch_id)
             origin = c.loaded.origin("vpcs", vpc_id, "vswitches", vswitch_id)
             gateway = gateway_of(vswitch.cidr)

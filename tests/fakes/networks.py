@@ -16,6 +16,57 @@ def network(text: str) -> Loaded:
     return load_sources([Source("network.yaml", text)])
 
 
+THREE_HOSTS = """\
+version: 1
+accounts: {corp: {uid: "1"}}
+hosts:
+  host-1: {address: 172.20.0.11, device: eth0}
+  host-2: {address: 172.20.0.12, device: eth0, mtu: 9000}
+  host-3: {address: 172.20.0.13, device: eth1}
+regions:
+  r: {zones: {a: {host: host-1}, b: {host: host-2}, c: {host: host-3}}}
+vpcs:
+  vpc-a:
+    account: corp
+    region: r
+    cidr: 192.168.0.0/16
+    vswitches:
+      vsw-a1: {zone: a, cidr: 192.168.1.0/24}
+      vsw-a2: {zone: b, cidr: 192.168.2.0/24, route_table: rt}
+    instances:
+      a1: {vswitch: vsw-a1, ip: 192.168.1.10}
+      a2: {vswitch: vsw-a2, ip: 192.168.2.10}
+      fw: {vswitch: vsw-a1, ip: 192.168.1.20, forwarding: true}
+    route_tables:
+      system:
+        routes:
+          - {destination: 172.16.0.0/16, next_hop: {router_interface: ri-a}}
+      rt:
+        routes:
+          - {destination: 172.16.0.0/16, next_hop: {router_interface: ri-a}}
+          - {destination: 10.99.0.0/16, next_hop: {instance: fw}}
+  vpc-b:
+    account: corp
+    region: r
+    cidr: 172.16.0.0/16
+    vswitches:
+      vsw-b2: {zone: b, cidr: 172.16.2.0/24}
+      vsw-b3: {zone: c, cidr: 172.16.3.0/24}
+    instances:
+      b2: {vswitch: vsw-b2, ip: 172.16.2.10}
+      b3: {vswitch: vsw-b3, ip: 172.16.3.10}
+    route_tables:
+      system:
+        routes:
+          - {destination: 192.168.0.0/16, next_hop: {router_interface: ri-b}}
+peering_connections:
+  pcx:
+    initiator: {router_interface: ri-a, vpc: vpc-a}
+    acceptor: {router_interface: ri-b, vpc: vpc-b}
+"""
+"""vpc-a on host-1 and host-2, vpc-b on host-2 and host-3, a connection of both, a firewall as next hop across hosts."""
+
+
 def desired(
     text: str,
     book: IdBook | None = None,

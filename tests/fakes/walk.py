@@ -65,10 +65,14 @@ class Walk:
                 return Fate("blackhole", namespace, tuple(routers))
             if any(isinstance(i, VlanLink) and (i.namespace, i.ifname) == (namespace, oif) for i in self._objects):
                 return Fate("line", namespace, tuple(routers))
-            place = self._far.get((namespace, oif))
+            place = self._beyond(namespace, oif, self._via(route), sender)
             if place is not None and not self._is_router(place[0]):
                 return Fate("delivered", place[0], tuple(routers))
         return Fate("lost", str(place), tuple(routers))
+
+    def _beyond(self, namespace: str, oif: str, via: IPv4Address | None, sender: IPv4Address) -> tuple[str, str] | None:
+        """The router port, or the instance, at the other end of a link."""
+        return self._far.get((namespace, oif))
 
     def _is_router(self, namespace: str) -> bool:
         return any(isinstance(item, Rule) and item.namespace == namespace for item in self._objects)
@@ -93,8 +97,12 @@ class Walk:
         return None
 
     def _oif(self, route: KernelRoute) -> str | None:
-        if route.nexthop is None:
-            return route.ifname
+        return route.ifname if route.nexthop is None else self._leg(route).ifname
+
+    def _via(self, route: KernelRoute) -> IPv4Address | None:
+        return route.via if route.nexthop is None else self._leg(route).via
+
+    def _leg(self, route: KernelRoute) -> Nexthop:
         found = next(
             i
             for i in self._objects
@@ -105,4 +113,4 @@ class Walk:
             found = next(
                 i for i in self._objects if isinstance(i, Nexthop) and i.namespace == route.namespace and i.id == first
             )
-        return found.ifname
+        return found
