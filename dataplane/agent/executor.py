@@ -31,8 +31,16 @@ class Driver(Protocol):
         """Frames dropped on lines, by reason."""
         ...
 
+    def underlay_drops(self) -> Mapping[str, int]:
+        """VXLAN packets dropped by the underlay filter, by reason."""
+        ...
+
     def residents(self, namespaces: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
         """Which processes (id, command) live in which of the namespaces."""
+        ...
+
+    def nameless(self, marks: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Which processes live in namespaces that carry one of these marks and have lost their names."""
         ...
 
 
@@ -79,12 +87,14 @@ def execute(plan: Plan, driver: Driver, progress: Progress | None = None) -> Exe
 
 
 def _hold(action: Action, stage: Stage, execution: Execution) -> bool:
+    missing = [need for need in action.object.needs() if need in execution.unmade]
     if action.verb is Verb.DELETE:
         needed = "its unit, which failed" if stage.is_removal and action.units & execution.failed_units else ""
+        if any(need[0] == "namespace" for need in missing):
+            needed = "its namespace, which is not there"  # such as the kernel's own rules of a new one
         if needed:
             execution.outcomes.append(Outcome(action, f"held back for {needed}", is_held_back=True))
         return bool(needed)
-    missing = [need for need in action.object.needs() if need in execution.unmade]
     if not missing:
         return False
     reason = f"held back: it needs {_name(missing[0])}, which is not there"

@@ -97,13 +97,24 @@ def load(spec: ProgramSpec) -> Path:
 
 def unload(spec: ProgramSpec) -> None:
     """Take the pins of every version away; the kernel drops what nothing holds any more."""
-    if not bpffs.is_mounted() or not bpffs.folder().is_dir():
-        return
-    for found in bpffs.folder().iterdir():
-        if found.name.removeprefix(_UNFINISHED).startswith(f"{spec.name}-"):
-            _remove(found)
-    with contextlib.suppress(OSError):  # another feature's pins are there
+    for found in _pins(spec) or ():
+        _remove(found)
+    with contextlib.suppress(OSError):  # another feature's pins are there, or none
         bpffs.folder().rmdir()
+
+
+def has_pins(spec: ProgramSpec) -> bool:
+    """Whether anything is left for ``unload``: pins of any version, half made ones, or the empty folder."""
+    found = _pins(spec)
+    return found is not None and (bool(found) or not any(bpffs.folder().iterdir()))
+
+
+def _pins(spec: ProgramSpec) -> list[Path] | None:
+    """The folders of all versions of a program, unfinished ones included; None where nothing was ever pinned."""
+    if not bpffs.is_mounted() or not bpffs.folder().is_dir():
+        return None
+    named = ((path, path.name.removeprefix(_UNFINISHED)) for path in bpffs.folder().iterdir())
+    return [path for path, name in named if name.startswith(f"{spec.name}-")]
 
 
 def _compile(spec: ProgramSpec, where: Path) -> None:

@@ -207,6 +207,11 @@ def loaded() -> Iterator[VlanProgram]:
         yield program
 
 
+def has_pins() -> bool:
+    """Whether pins are here, also those of a death half way, which ``adopted`` does not see."""
+    return loader.has_pins(SPEC)
+
+
 def unload() -> None:
     """Take the pins away, once no link is left."""
     loader.unload(SPEC)

@@ -3,13 +3,10 @@
 import struct
 from collections.abc import Mapping
 
-from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-
 from dataplane.kernel.attributes import attributes, interface_address, u8
 from dataplane.kernel.messages import AF_INET, DUMP, FLAGS, Ifindexes, Seen, encode
 from dataplane.kernel.netlink import Part
+from dataplane.kernel.rtnetlink import RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR, ifaddrmsg, nlmsg
 from dataplane.model import names
 from dataplane.model.kernel import Address
 from dataplane.plan.action import Verb
@@ -19,10 +16,9 @@ _IFA_PROTO = 11
 _FIXED = struct.Struct("=BBBBI")
 
 
-class AddressMessage(nlmsg):  # type: ignore[misc]
+class AddressMessage(nlmsg):
     """``struct ifaddrmsg`` with the attributes that we use."""
 
-    prefix = "IFA_"
     fields = ifaddrmsg.fields
     nla_map = ((1, "IFA_ADDRESS", "ip4addr"), (_IFA_LOCAL, "IFA_LOCAL", "ip4addr"), (_IFA_PROTO, "IFA_PROTO", "uint8"))
 

@@ -6,7 +6,7 @@ All side effects on the slow path happen behind this class. No policy: what to d
 from collections.abc import Iterable, Mapping, Sequence
 
 from dataplane.datapath.vlan import adopted
-from dataplane.kernel import features, libc, netns, observe, perform
+from dataplane.kernel import features, libc, netns, observe, perform, perform_underlay
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject
 from dataplane.model.observation import Observation
@@ -56,6 +56,18 @@ class KernelDriver:
             counted = program.counters() if program is not None else {}
         return {reason.words: counted[reason] for reason in counted if reason.is_drop and counted[reason]}
 
+    def underlay_drops(self) -> Mapping[str, int]:
+        """VXLAN packets that the underlay filter has dropped since it was made, by reason; only those with any.
+
+        Raises:
+            HostError: there is a filter, and the tool nft is missing.
+        """
+        return perform_underlay.drops()
+
     def residents(self, namespaces: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
         """Namespace -> the processes (id, command) that live in it; only those with any."""
         return netns.residents(namespaces)
+
+    def nameless(self, marks: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
+        """Mark -> the processes in a namespace that carries it; for marks whose namespace has lost its name."""
+        return netns.nameless(marks)

@@ -6,6 +6,7 @@ Owns ctypes. Every failure becomes an OSError; a missing privilege becomes Permi
 import ctypes
 import errno
 import os
+import signal
 from pathlib import Path
 
 from dataplane.errors import PermissionDenied
@@ -13,6 +14,8 @@ from dataplane.errors import PermissionDenied
 CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_SHARED = 4096, 16384, 1 << 20
 MNT_DETACH = 2
+_FSOPEN_CLOEXEC, _FSMOUNT_CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 1, 6
+_PR_SET_PDEATHSIG = 1
 _NEEDED_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,6 +49,28 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
 def umount(target: str, flags: int = MNT_DETACH) -> None:
     """umount2(2)."""
     _check(_libc.umount2(target.encode(), flags), f"unmounting {target}")
+
+
+def open_filesystem(kind: str) -> int:
+    """Open the root of a new instance of a file system, mounted nowhere; it goes when the descriptor is closed."""
+    context = _descriptor(_libc.fsopen(kind.encode(), _FSOPEN_CLOEXEC), f"opening a {kind}")
+    try:
+        _check(_libc.fsconfig(context, _FSCONFIG_CMD_CREATE, None, None, 0), f"making a {kind}")
+        return _descriptor(_libc.fsmount(context, _FSMOUNT_CLOEXEC, 0), f"making a {kind}")
+    finally:
+        os.close(context)
+
+
+def _descriptor(result: int, what: str) -> int:
+    _check(min(result, 0), what)
+    return result
+
+
+def die_with(parent: int) -> None:
+    """Have the calling process killed as soon as its parent is gone; for a child between fork and exec."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def require_privileges() -> None:

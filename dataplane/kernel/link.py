@@ -1,19 +1,17 @@
 """Links: veth pairs born with each end in its own namespace, and what a dump says about a link.
 
-Owns the messages. Which ends make a pair is decided in ``veth.py``, which links are VLANs of ours in ``vlan.py``.
+Owns the messages. Which ends make a pair is decided in ``veth.py``, which links are VLANs of ours in ``vlan.py``, and
+which are VXLAN links of ours in ``vxlan.py``.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from pyroute2.netlink import nla, nlmsg
-from pyroute2.netlink.rtnl import RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK
-from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP, ifinfmsg
 
 from dataplane.kernel.attributes import attributes, mac, text, u32
 from dataplane.kernel.messages import CREATE, DO, DUMP, Attributes, encode
 from dataplane.kernel.netlink import NLM_F_REQUEST, Part
+from dataplane.kernel.rtnetlink import IFF_UP, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK, ifinfmsg, nla, nlmsg
 from dataplane.model.kernel import VethEnd
 
 LOOPBACK_IFINDEX = 1
@@ -21,6 +19,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5,
 _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 20, 27, 28, 29
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_VLAN_ID = 1
+_IFLA_LINK_NETNSID = 37
 _IFF_LOWER_UP = 1 << 16
 _SKIP_STATS = 1 << 3  # RTEXT_FILTER_SKIP_STATS: half of a link's message, and nothing for us
 _NLA_F_NESTED = 0x8000
@@ -37,30 +36,28 @@ _PLAIN = (
 )
 
 
-class LinkMessage(nlmsg):  # type: ignore[misc]
+class LinkMessage(nlmsg):
     """``struct ifinfomsg`` with the attributes that we use."""
 
-    prefix = "IFLA_"
     fields = ifinfmsg.fields
     nla_map = (*_PLAIN, (_IFLA_LINKINFO, "IFLA_LINKINFO", "info"))
 
-    class info(nla):  # type: ignore[misc]
+    class info(nla):
         """What kind of link it is."""
 
         nla_flags = _NLA_F_NESTED
         nla_map = ((_IFLA_INFO_KIND, "IFLA_INFO_KIND", "asciiz"), (_IFLA_INFO_DATA, "IFLA_INFO_DATA", "veth"))
 
-        class veth(nla):  # type: ignore[misc]
+        class veth(nla):
             """What only a veth has: the other end, as a message within the message."""
 
             nla_flags = _NLA_F_NESTED
             nla_map = ((_VETH_INFO_PEER, "VETH_INFO_PEER", "peer"),)
 
-            class peer(nla):  # type: ignore[misc]
+            class peer(nla):
                 """The other end."""
 
                 nla_flags = _NLA_F_NESTED
-                prefix = "IFLA_"
                 fields = ifinfmsg.fields
                 nla_map = _PLAIN
 
@@ -81,6 +78,9 @@ class Link:
         vlan: the VLAN id of such a one; 0 for other links.
         has_carrier: it is up and hears the other side.
         group: of links that the kernel can delete together; 0 unless somebody sets it.
+        parameters: of a VXLAN link, as the kernel encodes them; ``vxlan.py`` reads them.
+        lower_namespace: the number that this namespace has for the one that a VXLAN link's socket is in; None where
+            that is this namespace itself.
     """
 
     namespace: str
@@ -96,6 +96,8 @@ class Link:
     parent_ifindex: int = 0
     vlan: int = 0
     has_carrier: bool = False
+    parameters: bytes = b""
+    lower_namespace: int | None = None
 
     @property
     def end(self) -> VethEnd:
@@ -126,6 +128,8 @@ def read(namespace: str, part: Part) -> Link:
         parent_ifindex=lower if kind == "vlan" else 0,
         vlan=_vlan_id(info.get(_IFLA_INFO_DATA, b"")) if kind == "vlan" else 0,
         has_carrier=bool(flags & _IFF_LOWER_UP),
+        parameters=info.get(_IFLA_INFO_DATA, b"") if kind == "vxlan" else b"",
+        lower_namespace=u32(found.get(_IFLA_LINK_NETNSID)) if kind == "vxlan" else None,
     )
 
 
@@ -133,6 +137,23 @@ def _vlan_id(data: bytes) -> int:
     """The VLAN id among the parameters of a sub-interface."""
     value = attributes(data, 0, len(data)).get(_IFLA_VLAN_ID)
     return int(_U16.unpack_from(value)[0]) if value else 0
+
+
+def alias_in(part: Part) -> str:
+    """The alias of a link out of a look-up, and nothing else of it."""
+    data, start, end = part
+    return text(attributes(data, start + _FIXED.size, end).get(_IFLA_IFALIAS))
+
+
+def mark_in(links: Iterable[Link]) -> str:
+    """The mark of a namespace, which is the alias of its ``lo``, among the links of that namespace; else empty."""
+    found = loopback_in(links)
+    return found.alias if found is not None else ""
+
+
+def loopback_in(links: Iterable[Link]) -> Link | None:
+    """``lo`` among the links of a namespace."""
+    return next((found for found in links if found.ifindex == LOOPBACK_IFINDEX), None)
 
 
 def get_request(ifindex: int) -> bytearray:

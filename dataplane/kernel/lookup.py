@@ -9,17 +9,12 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import TypeVar
 
-from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl import RTM_GETROUTE
-from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP
-from pyroute2.netlink.rtnl.ndmsg import NUD_FAILED, NUD_INCOMPLETE
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
 from dataplane.errors import HostError
 from dataplane.kernel import libc, link, neighbour, netns, nexthop, route, rule
 from dataplane.kernel.attributes import address, attributes, prefix, text, u32
 from dataplane.kernel.messages import AF_INET, Attributes, Kind, encode
 from dataplane.kernel.netlink import NLM_F_REQUEST, NetlinkError, NetlinkSocket, Part
+from dataplane.kernel.rtnetlink import IFF_UP, NUD_FAILED, NUD_INCOMPLETE, RTM_GETROUTE, nlmsg, rtmsg
 from dataplane.model.kernel import KernelObject
 from dataplane.model.path import Answer, LinkState, NeighbourState, Packet
 
@@ -36,10 +31,9 @@ _Found = TypeVar("_Found")
 _STRANGERS: tuple[Kind, ...] = (rule, route, nexthop)
 
 
-class _Question(nlmsg):  # type: ignore[misc]
+class _Question(nlmsg):
     """``struct rtmsg`` with the attributes of a look-up."""
 
-    prefix = "RTA_"
     fields = rtmsg.fields
     nla_map = (
         (_RTA_DST, "RTA_DST", "ip4addr"),

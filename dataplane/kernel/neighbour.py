@@ -3,13 +3,10 @@
 import struct
 from collections.abc import Mapping
 
-from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl import RTM_DELNEIGH, RTM_GETNEIGH, RTM_NEWNEIGH
-from pyroute2.netlink.rtnl.ndmsg import NUD_PERMANENT, ndmsg
-
 from dataplane.kernel.attributes import address, attributes, mac, u8
 from dataplane.kernel.messages import AF_INET, DUMP, FLAGS, Ifindexes, Seen, encode
 from dataplane.kernel.netlink import Part
+from dataplane.kernel.rtnetlink import NUD_PERMANENT, RTM_DELNEIGH, RTM_GETNEIGH, RTM_NEWNEIGH, ndmsg, nlmsg
 from dataplane.model import names
 from dataplane.model.kernel import Neighbour
 from dataplane.plan.action import Verb
@@ -20,10 +17,9 @@ _NDA_PROTOCOL = 12
 _FIXED = struct.Struct("=B3xiHBB")
 
 
-class NeighbourMessage(nlmsg):  # type: ignore[misc]
+class NeighbourMessage(nlmsg):
     """``struct ndmsg`` with the attributes that we use."""
 
-    prefix = "NDA_"
     fields = ndmsg.fields
     nla_map = (
         (_NDA_DST, "NDA_DST", "ip4addr"),

@@ -18,14 +18,22 @@ from typing import Self
 
 from dataplane.errors import BugError, ConflictError, HostError
 from dataplane.kernel import libc, link
-from dataplane.kernel.netlink import NetlinkSocket
+from dataplane.kernel.attributes import attributes, u32
+from dataplane.kernel.messages import encode
+from dataplane.kernel.netlink import NLM_F_REQUEST, NetlinkSocket
 from dataplane.kernel.ownership import is_our_mark
+from dataplane.kernel.rtnetlink import nlmsg
 from dataplane.model import names
 
 NETNS_DIRECTORY = Path("/run/netns")
 _OWN_NAMESPACE = "/proc/thread-self/ns/net"
 _NS_GET_NSTYPE = 0xB703
 _FORBIDDEN_IN_NAMES = ("/", "\0")
+_MARK_REQUEST = bytes(link.get_request(link.LOOPBACK_IFINDEX))
+_RTM_GETNSID = 90
+_NETNSA_NSID, _NETNSA_FD = 1, 3
+_NO_NUMBER = 0xFFFFFFFF
+_NUMBER_HEADER_BYTES = 4
 
 
 def path_of(name: str) -> Path:
@@ -78,6 +86,13 @@ def is_network_namespace(fd: int) -> bool:
         return False
 
 
+class _NumberMessage(nlmsg):
+    """``struct rtgenmsg`` with the one attribute that asks for a namespace's number."""
+
+    fields = (("family", "B"), ("pad1", "B"), ("pad2", "H"))
+    nla_map = ((_NETNSA_FD, "NETNSA_FD", "uint32"),)
+
+
 class NotANamespaceError(HostError):
     """What stands under a name is no network namespace."""
 
@@ -102,6 +117,16 @@ class Journey:
     def go_home(self) -> None:
         """Back to the namespace that the journey began in."""
         libc.setns(self._home)
+
+    def home_number(self, socket: NetlinkSocket) -> int | None:
+        """The number that the namespace of a socket has for the home of the journey; None where it has none.
+
+        By it the kernel says where the other part of a link is.
+        """
+        part = socket.get(encode(_NumberMessage, _RTM_GETNSID, NLM_F_REQUEST, {}, [("NETNSA_FD", self._home)]))
+        found = {} if part is None else attributes(part[0], part[1] + _NUMBER_HEADER_BYTES, part[2])
+        number = u32(found.get(_NETNSA_NSID))
+        return None if number == _NO_NUMBER else number
 
     def go(self, reference: str) -> None:
         """Enter the namespace behind a reference (``names.HOST``: where the journey began).
@@ -155,8 +180,8 @@ def is_residue(name: str) -> bool:
 
 def read_mark(socket: NetlinkSocket) -> str:
     """The alias of ``lo`` in the namespace that a socket belongs to; empty where there is none."""
-    part = socket.get(link.get_request(link.LOOPBACK_IFINDEX))
-    return "" if part is None else link.read("", part).alias
+    part = socket.get(bytearray(_MARK_REQUEST))
+    return "" if part is None else link.alias_in(part)
 
 
 def mark_of(name: str) -> str:
@@ -203,9 +228,10 @@ def _adopt(name: str, mark: str) -> None:
     present = mark_of(name)
     if not is_our_mark(present):
         raise ConflictError(foreign_sentence(name))
-    if present != mark:
-        with entered(name), NetlinkSocket() as socket:
-            socket.execute([link.set_request(link.LOOPBACK_IFINDEX, mark, up=True)])
+    with entered(name), NetlinkSocket() as socket:
+        (refusal,) = socket.execute([link.set_request(link.LOOPBACK_IFINDEX, mark, up=True)])
+    if refusal is not None:
+        raise HostError(f"namespace {name} cannot be marked: {refusal}")
 
 
 def foreign_sentence(name: str) -> str:
@@ -284,16 +310,53 @@ def residents(references: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
             finally:
                 os.close(fd)
     found: dict[str, list[tuple[int, str]]] = {}
-    for entry in Path("/proc").iterdir() if wanted else ():
-        if not entry.name.isdigit():
-            continue
-        try:
-            reference = wanted.get(_identity((entry / "ns" / "net").stat()), "")
-            if reference:
-                found.setdefault(reference, []).append((int(entry.name), _command(entry)))
-        except OSError:
-            continue  # it ended meanwhile
-    return {reference: sorted(processes) for reference, processes in found.items()}
+    for identity, entry in _processes() if wanted else ():
+        if identity in wanted:
+            _note(found.setdefault(wanted[identity], []), entry)
+    return {reference: sorted(processes) for reference, processes in found.items() if processes}
+
+
+def nameless(marks: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
+    """By mark, the processes in namespaces that carry one of these: for marks whose namespace has no name any more.
+
+    Somebody took the name away (``ip netns delete``) while processes lived there: the namespace lives on with them.
+    """
+    wanted, seen = frozenset(marks), {_identity(Path(_OWN_NAMESPACE).stat()): ""}
+    found: dict[str, list[tuple[int, str]]] = {}
+    with Journey() as journey:
+        for identity, entry in _processes() if wanted else ():
+            if identity not in seen:
+                seen[identity] = _mark_around(entry, journey)
+            if seen[identity] in wanted:
+                _note(found.setdefault(seen[identity], []), entry)
+    return {mark: sorted(processes) for mark, processes in found.items() if processes}
+
+
+def _mark_around(entry: Path, journey: Journey) -> str:
+    """The mark of the namespace that a process lives in; empty where it has none, or the process has ended."""
+    try:
+        journey.go(names.pid_reference(int(entry.name)))
+        with NetlinkSocket() as socket:
+            return read_mark(socket)
+    except (HostError, OSError):
+        return ""
+
+
+def _processes() -> Iterator[tuple[tuple[int, int], Path]]:
+    """Every process of the machine: the identity of its network namespace, its folder in /proc."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                identity = _identity((entry / "ns" / "net").stat())
+            except OSError:
+                continue  # it ended meanwhile
+            yield identity, entry
+
+
+def _note(processes: list[tuple[int, str]], entry: Path) -> None:
+    """Id and command of a process, unless it ended meanwhile."""
+    with contextlib.suppress(OSError):
+        processes.append((int(entry.name), _command(entry)))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -1,16 +1,15 @@
 """Next-hop objects and resilient groups: encode and read. Our mark is the object's protocol (nh_protocol).
 
-pyroute2 has no messages for them: these are declared here after <linux/nexthop.h> (kernel.md, section 3).
+Their messages are declared here after <linux/nexthop.h> (kernel.md, section 3).
 """
 
 import struct
 from collections.abc import Mapping
 
-from pyroute2.netlink import nla, nlmsg
-
 from dataplane.kernel.attributes import address, attributes, u32
 from dataplane.kernel.messages import AF_INET, DUMP, FLAGS, Attributes, Ifindexes, Seen, encode
 from dataplane.kernel.netlink import Part
+from dataplane.kernel.rtnetlink import nla, nlmsg
 from dataplane.model import names
 from dataplane.model.kernel import Nexthop, NexthopGroup
 from dataplane.plan.action import Verb
@@ -28,10 +27,9 @@ _MEMBER = struct.Struct("=IBBH")  # struct nexthop_grp: the second byte after th
 _U16 = struct.Struct("=H")
 
 
-class NexthopMessage(nlmsg):  # type: ignore[misc]
+class NexthopMessage(nlmsg):
     """``struct nhmsg`` and the NHA_ attributes."""
 
-    prefix = "NHA_"
     fields = (("family", "B"), ("scope", "B"), ("protocol", "B"), ("resvd", "B"), ("flags", "I"))
     nla_map = (
         (_NHA_ID, "NHA_ID", "uint32"),
@@ -43,7 +41,7 @@ class NexthopMessage(nlmsg):  # type: ignore[misc]
         (_NHA_RES_GROUP, "NHA_RES_GROUP", "res_group"),
     )
 
-    class res_group(nla):  # type: ignore[misc]
+    class res_group(nla):
         """How a resilient group moves flows."""
 
         nla_flags = 0x8000

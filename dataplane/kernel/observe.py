@@ -8,12 +8,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dataplane.errors import HostError
-from dataplane.kernel import address, link, neighbour, netns, nexthop, perform_vlan_tc, route, rule, veth, vlan
+from dataplane.kernel import (
+    address,
+    fdb,
+    link,
+    neighbour,
+    netns,
+    nexthop,
+    perform_underlay,
+    perform_vlan_tc,
+    route,
+    rule,
+    veth,
+    vlan,
+    vxlan,
+)
 from dataplane.kernel.link import Link
 from dataplane.kernel.messages import Kind, Seen
 from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import is_our_ifindex, is_our_mark
-from dataplane.kernel.sysctl import SysctlTree
+from dataplane.kernel.sysctl import Procfs
 from dataplane.kernel.wording import foreign_sentence, place, stray_sentence
 from dataplane.model import names
 from dataplane.model.describe import describe
@@ -29,9 +43,11 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
     VlanLink,
+    VxlanLink,
     link_ends,
 )
 from dataplane.model.observation import Foreign, Observation
+from dataplane.model.vxlan import UNDERLAY_FILTER_KEY
 
 _EVERYWHERE: tuple[Kind, ...] = (address, neighbour, route)
 _ROUTER_KINDS: tuple[Kind, ...] = (rule, nexthop)
@@ -44,6 +60,7 @@ class _Wanted:
     by_key: dict[Key, KernelObject] = field(default_factory=dict)
     veths: dict[Key, Veth] = field(default_factory=dict)
     vlans: dict[Key, VlanLink] = field(default_factory=dict)
+    vxlans: dict[Key, VxlanLink] = field(default_factory=dict)
     sysctls: dict[str, list[Sysctl]] = field(default_factory=lambda: defaultdict(list))
     addresses: dict[tuple[str, object], Key] = field(default_factory=dict)
     references: set[str] = field(default_factory=set)
@@ -60,6 +77,9 @@ class _Wanted:
                     wanted.references.update(end.namespace for end in item.ends)
                 case VlanLink():
                     wanted.vlans[item.key] = item
+                    wanted.references.add(item.namespace)
+                case VxlanLink():
+                    wanted.vxlans[item.key] = item
                     wanted.references.add(item.namespace)
                 case Sysctl():
                     wanted.sysctls[item.namespace].append(item)
@@ -84,8 +104,8 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
     Raises:
         HostError: the kernel does not answer, or lacks a whole kind of object.
     """
-    reader = _Reader(_Wanted.of(desired))
-    with netns.Journey() as journey:
+    with Procfs() as procfs, netns.Journey() as journey:
+        reader = _Reader(_Wanted.of(desired), procfs)
         reader.read_ours(journey)
         reader.read_attached(journey)
         journey.go_home()
@@ -96,12 +116,14 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
 class _Reader:
     """One observation in the making."""
 
-    def __init__(self, wanted: _Wanted) -> None:
+    def __init__(self, wanted: _Wanted, procfs: Procfs) -> None:
         self._wanted = wanted
+        self._procfs = procfs
         self._objects: dict[Key, KernelObject] = {}
         self._foreign: dict[Key, str] = {}
         self._view = veth.LinkView()
         self._host = vlan.HostView()
+        self._home_numbers: dict[str, int] = {}
         self._visited: set[str] = {names.HOST}
         self._absent: set[str] = set()
 
@@ -118,11 +140,13 @@ class _Reader:
             except HostError:
                 continue  # removed since the list was read
             with NetlinkSocket() as socket:
-                mark = netns.read_mark(socket)
-                if is_our_mark(mark):
-                    self._objects[key] = Namespace(name, mark)
+                links = self._read_links(socket, name)
+                loopback = link.loopback_in(links)
+                mark = loopback.alias if loopback is not None else ""
+                if loopback is not None and is_our_mark(mark):
+                    self._objects[key] = Namespace(name, mark, loopback.up)
                     self._view.our_namespaces.add(name)
-                    self._read_namespace(socket, name, names.is_router_mark(mark))
+                    self._read_namespace(socket, name, links, names.is_router_mark(mark), journey)
                 elif key in self._wanted.by_key or name in self._wanted.references:
                     self._foreign[key] = netns.foreign_sentence(name)
 
@@ -144,19 +168,28 @@ class _Reader:
                 self._absent.add(reference)
                 continue
             with NetlinkSocket() as socket:
-                self._read_namespace(socket, reference, is_router=False)
+                links = self._read_links(socket, reference)
+                self._read_namespace(socket, reference, links, False, journey)
 
-    def _read_namespace(self, socket: NetlinkSocket, name: str, is_router: bool) -> None:
+    def _read_links(self, socket: NetlinkSocket, name: str) -> list[Link]:
+        try:
+            return [link.read(name, part) for part in socket.dump(link.DUMP_REQUEST)]
+        except HostError as error:
+            raise HostError(f"cannot read the links {place(name)}: {error}") from error
+
+    def _read_namespace(
+        self, socket: NetlinkSocket, name: str, links: list[Link], is_router: bool, journey: netns.Journey
+    ) -> None:
         """All kinds of one namespace, and its sysctls."""
         try:
-            self._read_tables(socket, name, is_router)
+            self._read_tables(socket, name, links, is_router)
+            self._read_tunnels(socket, name, links, journey)
         except HostError as error:
             raise HostError(f"cannot read the state {place(name)}: {error}") from error
         self.read_sysctls(name)
 
-    def _read_tables(self, socket: NetlinkSocket, name: str, is_router: bool) -> None:
+    def _read_tables(self, socket: NetlinkSocket, name: str, links: list[Link], is_router: bool) -> None:
         """One dump per kind."""
-        links = [link.read(name, part) for part in socket.dump(link.DUMP_REQUEST)]
         self._view.links.extend(links)
         if is_router:
             self._view.routers.add(name)
@@ -169,6 +202,19 @@ class _Reader:
                 seen = kind.read(name, ifnames, part)
                 if seen is not None:
                     self._take(seen, is_router)
+
+    def _read_tunnels(self, socket: NetlinkSocket, name: str, links: list[Link], journey: netns.Journey) -> None:
+        """Where the sockets of VXLAN links are, and their forwarding entries: only where there are such links."""
+        ifnames = {one.ifindex: one.ifname for one in links if vxlan.is_ours(one, self._view.our_namespaces)}
+        if not ifnames:
+            return
+        number = journey.home_number(socket)
+        if number is not None:
+            self._home_numbers[name] = number
+        for part in socket.dump(fdb.DUMP_REQUEST):
+            seen = fdb.read(name, ifnames, part)
+            if seen is not None:
+                self._objects[seen.item.key] = seen.item
 
     def _take(self, seen: Seen, is_router: bool) -> None:
         """Put one object where it belongs: ours, in our way, or of no concern."""
@@ -184,10 +230,12 @@ class _Reader:
             key = self._wanted.addresses.get((item.namespace, item.address.ip))
             if key is not None:
                 self._foreign[key] = foreign_sentence(item)
+            elif is_router and not item.address.is_loopback:
+                self._foreign[item.key] = stray_sentence(item)
 
     def read_sysctls(self, reference: str) -> None:
         """The sysctls that are asked for in the namespace that the thread is in."""
-        with SysctlTree() as tree:
+        with self._procfs.tree() as tree:
             for wanted in self._wanted.sysctls.get(reference, ()):
                 found = tree.observe(wanted)
                 if found is not None:
@@ -206,21 +254,35 @@ class _Reader:
         candidates = self._host.links.values()
         self._view.links.extend(one for one in candidates if is_our_ifindex(one.ifindex) or is_our_mark(one.alias))
         self.read_sysctls(names.HOST)
+        self._read_filter()
+
+    def _read_filter(self) -> None:
+        """The underlay filter. Somebody else's table is of concern only where ours is to be."""
+        found, is_foreign = perform_underlay.observe()
+        if found is not None:
+            self._objects[found.key] = found
+        elif is_foreign and UNDERLAY_FILTER_KEY in self._wanted.by_key:
+            self._foreign[UNDERLAY_FILTER_KEY] = perform_underlay.FOREIGN_SENTENCE
 
     def finish(self) -> Observation:
-        """Tell VLAN links from veths, pair the veths, find the links in our way, hand everything over."""
+        """Tell the kinds of links apart, pair the veths, find the links in our way, hand everything over."""
         vlans = vlan.find(self._view, self._host, self._wanted.vlans)
+        vxlans = vxlan.find(self._view, self._host, self._home_numbers)
         self._objects.update(vlans.links)
+        self._objects.update(vxlans.links)
         everything = self._view.links
-        self._view.links = [one for one in everything if (one.namespace, one.ifindex) not in vlans.ends]
+        ours = vlans.ends | vxlans.ends
+        self._view.links = [one for one in everything if (one.namespace, one.ifindex) not in ours]
         veths = veth.pair(self._view, self._wanted.veths)
         self._objects.update(veths)
-        ours = vlans.ends | {(end.namespace, end.ifindex) for found in veths.values() for end in found.ends}
+        ours |= {(end.namespace, end.ifindex) for found in veths.values() for end in found.ends}
         strangers = [
             one for one in (*everything, *self._host.links.values()) if (one.namespace, one.ifindex) not in ours
         ]
-        self._foreign |= _links_in_the_way(strangers, {**self._wanted.veths, **self._wanted.vlans})
-        self._foreign |= vlan.in_the_way(strangers, self._host, self._wanted.vlans)
+        wanted = self._wanted
+        self._foreign |= _links_in_the_way(strangers, {**wanted.veths, **wanted.vlans, **wanted.vxlans})
+        self._foreign |= vlan.in_the_way(strangers, self._host, wanted.vlans)
+        self._foreign |= vxlan.in_the_way(strangers, wanted.vxlans)
         foreign = (Foreign(key, text) for key, text in self._foreign.items() if key not in self._objects)
         return Observation(self._objects, tuple(foreign), frozenset(self._absent))
 
@@ -233,7 +295,7 @@ def _decides(item: KernelObject) -> bool:
     return isinstance(item, Rule) or (isinstance(item, KernelRoute) and item.table not in route.UNUSED_TABLES)
 
 
-def _links_in_the_way(strangers: Iterable[Link], desired: Mapping[Key, Veth | VlanLink]) -> dict[Key, str]:
+def _links_in_the_way(strangers: Iterable[Link], desired: Mapping[Key, Veth | VlanLink | VxlanLink]) -> dict[Key, str]:
     """Links that are not ours and have the name or the ifindex that an end of ours shall have."""
     places: dict[tuple[str, str | int], Key] = {}
     for wanted in desired.values():

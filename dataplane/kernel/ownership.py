@@ -4,6 +4,8 @@
 - veth: the pair's mark as the alias of both ends; or, between birth and mark, an ifindex of our range at an end
   in a namespace of ours.
 - VLAN link: the same, for a sub-interface and for both ends of a stand-in. Its filters: ``tc.py``; pins: ``bpffs.py``.
+- VXLAN link: the same; all that is in the forwarding table of such a link is ours: the kernel keeps no mark there.
+- underlay filter: the comment of the table.
 - address: IFA_PROTO. Neighbour: NDA_PROTOCOL. Next hop: nh_protocol. Route: rtm_protocol. Rule: FRA_PROTOCOL.
 - sysctl: none; the ones that are asked for, in namespaces that are ours or attached, and on the host.
 """
@@ -14,6 +16,8 @@ from dataplane.model import names
 from dataplane.model.kernel import VethEnd
 
 _LEFTOVER = "leftover "
+UNDERLAY_MARK = f"{names.MARK_PREFIX}underlay"
+"""The comment of the nftables table that is the underlay filter."""
 
 
 def is_our_mark(alias: str) -> bool:

@@ -7,18 +7,32 @@ inside a stage; within a namespace the given order holds. No policy: it does wha
 import errno
 import itertools
 import socket as sockets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataplane.errors import ConflictError, DataplaneError, PermissionDenied
-from dataplane.kernel import address, link, neighbour, netns, nexthop, perform_veth, perform_vlan, route, rule
+from dataplane.kernel import (
+    address,
+    fdb,
+    link,
+    neighbour,
+    netns,
+    nexthop,
+    perform_underlay,
+    perform_veth,
+    perform_vlan,
+    perform_vxlan,
+    route,
+    rule,
+)
 from dataplane.kernel.messages import Kind, Seen
 from dataplane.kernel.netlink import NetlinkSocket, Refusal
-from dataplane.kernel.sysctl import SysctlTree
+from dataplane.kernel.sysctl import Procfs
 from dataplane.kernel.visits import Stop, Visits
 from dataplane.kernel.wording import failure_sentence, foreign_sentence
 from dataplane.model.kernel import (
     Address,
+    FdbEntry,
     KernelObject,
     KernelRoute,
     Namespace,
@@ -27,14 +41,17 @@ from dataplane.model.kernel import (
     NexthopGroup,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VlanLink,
+    VxlanLink,
 )
 from dataplane.plan.action import Action, Outcome, Verb
 
 _KINDS: Mapping[type, Kind] = {
     Address: address,
     Neighbour: neighbour,
+    FdbEntry: fdb,
     Nexthop: nexthop,
     NexthopGroup: nexthop,
     KernelRoute: route,
@@ -43,7 +60,13 @@ _KINDS: Mapping[type, Kind] = {
 _GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
 """What the kernel says about an object that is not there, by kind; deleting such a one is success."""
 
-_LocalObject = Sysctl | Address | Neighbour | Nexthop | NexthopGroup | KernelRoute | Rule
+_TOGETHER: Mapping[type, Callable[[Sequence[Action], Visits], list[Outcome]]] = {
+    UnderlayFilter: perform_underlay.perform,
+    Veth: perform_veth.perform,
+    VlanLink: perform_vlan.perform,
+    VxlanLink: perform_vxlan.perform,
+}
+"""Who carries out the actions on a kind that does not live within one namespace."""
 
 
 def perform(actions: Sequence[Action]) -> list[Outcome]:
@@ -53,25 +76,23 @@ def perform(actions: Sequence[Action]) -> list[Outcome]:
         PermissionDenied: a privilege is missing in the middle (a container that allows half of it).
     """
     outcomes: list[Outcome] = []
-    with netns.Journey() as journey:
+    with Procfs() as procfs, netns.Journey() as journey:
         visits = Visits(journey)
         for kind, run in itertools.groupby(actions, key=_batch_of):
             batch = list(run)
             if kind is Namespace:
                 outcomes += [_perform_namespace(action, visits) for action in batch]
-            elif kind is Veth:
-                outcomes += perform_veth.perform(batch, visits)
-            elif kind is VlanLink:
-                outcomes += perform_vlan.perform(batch, visits)
+            elif kind in _TOGETHER:
+                outcomes += _TOGETHER[kind](batch, visits)
             else:
-                outcomes += _perform_local(batch, visits)
+                outcomes += _perform_local(batch, visits, procfs)
     return outcomes
 
 
 def _batch_of(action: Action) -> type:
-    """What may be batched together: namespaces, veths, VLAN links, and all that lives within one namespace."""
+    """What may be batched together: namespaces, each kind of link, and all that lives within one namespace."""
     kind = type(action.object)
-    return kind if kind in (Namespace, Veth, VlanLink) else object
+    return kind if kind is Namespace or kind in _TOGETHER else object
 
 
 def _perform_namespace(action: Action, visits: Visits) -> Outcome:
@@ -94,12 +115,12 @@ def _perform_namespace(action: Action, visits: Visits) -> Outcome:
     return Outcome(action)
 
 
-def _perform_local(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
+def _perform_local(actions: Sequence[Action], visits: Visits, procfs: Procfs) -> list[Outcome]:
     """Objects that live within one namespace, namespace by namespace."""
     outcomes: dict[int, Outcome] = {}
     groups: dict[str, list[tuple[int, Action]]] = {}
     for index, action in enumerate(actions):
-        assert not isinstance(action.object, (Namespace, Veth, VlanLink))
+        assert not isinstance(action.object, (Namespace, Veth))
         groups.setdefault(action.object.namespace, []).append((index, action))
     for reference, group in groups.items():
         stop = visits.go(reference)
@@ -108,7 +129,7 @@ def _perform_local(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
                 outcomes[index] = _stopped(action, stop)
             continue
         with NetlinkSocket() as socket:
-            visit = _Visit(reference, socket)
+            visit = _Visit(reference, socket, procfs)
             for is_sysctl, run in itertools.groupby(group, key=lambda pair: isinstance(pair[1].object, Sysctl)):
                 handle = visit.write_sysctls if is_sysctl else visit.send
                 outcomes.update(handle(list(run)))
@@ -131,6 +152,7 @@ class _Visit:
 
     reference: str
     socket: NetlinkSocket
+    procfs: Procfs
     _ifindexes: dict[str, int] = field(default_factory=dict)
 
     def ifindex_of(self, ifname: str) -> int:
@@ -141,7 +163,7 @@ class _Visit:
 
     def write_sysctls(self, actions: Numbered) -> Iterator[tuple[int, Outcome]]:
         """Set sysctls one by one; they go with their namespace, so that deleting one is nothing."""
-        with SysctlTree() as tree:
+        with self.procfs.tree() as tree:
             for index, action in actions:
                 assert isinstance(action.object, Sysctl)
                 problem = None if action.verb is Verb.DELETE else tree.write(action.object)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from dataplane.kernel import link, netns, veth
 from dataplane.kernel.link import Link
 from dataplane.kernel.netlink import NetlinkSocket, Refusal
-from dataplane.kernel.ownership import carries_mark, is_our_ifindex, is_our_mark
+from dataplane.kernel.ownership import carries_mark
 from dataplane.kernel.visits import Stop, Visits
-from dataplane.kernel.wording import failure_sentence, place
+from dataplane.kernel.wording import failure_sentence, taken_sentence
 from dataplane.model.kernel import Veth, VethEnd
 from dataplane.plan.action import Action, Outcome, Verb
 
@@ -140,11 +140,7 @@ def _resolve_taken(job: _Job, visits: Visits) -> None:
     for end in job.veth.ends:
         for found in view.links:
             if found.namespace == end.namespace and (found.ifname == end.ifname or found.ifindex == end.ifindex):
-                what = f"interface {found.ifname} (ifindex {found.ifindex}) {place(found.namespace)}"
-                if is_our_mark(found.alias) or (found.kind == "veth" and is_our_ifindex(found.ifindex)):
-                    job.fail(f"{what} of ours ({found.alias or 'half made'}) is still there; apply again")
-                else:
-                    job.fail(f"{what} is not ours; rename or remove it", is_conflict=True)
+                job.fail(*taken_sentence(found))
                 return
     job.fail("its ifindex was taken by a link that is gone again; apply again")
 

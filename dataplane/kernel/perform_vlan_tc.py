@@ -33,7 +33,7 @@ def read_host(socket: NetlinkSocket) -> HostView:
     links = links_here(names.HOST, socket)
     with datapath.adopted() as program:
         if program is None:
-            return HostView(links)
+            return HostView(links, has_pins=datapath.has_pins())
         lines = program.lines()
         hooks = Hooks(socket)
         pop, push, guard = (program.program_id(name) for name in (datapath.POP, datapath.PUSH, datapath.GUARD))
@@ -43,7 +43,7 @@ def read_host(socket: NetlinkSocket) -> HostView:
             one for (one, hook), number in wanted.items() if one not in links or hooks.attached(one, hook) != number
         }
         attached = {one for one, _ in wanted} - bare
-        return HostView(links, lines, frozenset(attached))
+        return HostView(links, lines, frozenset(attached), datapath.has_pins())
 
 
 def settle(jobs: Sequence[Job], visits: Visits, is_birth: bool) -> None:

@@ -3,13 +3,20 @@
 import struct
 from collections.abc import Mapping
 
-from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl import RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE
-from pyroute2.netlink.rtnl.rtmsg import RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK, rtmsg
-
 from dataplane.kernel.attributes import address, attributes, prefix, u32
 from dataplane.kernel.messages import AF_INET, DUMP, FLAGS, Attributes, Ifindexes, Seen, encode
 from dataplane.kernel.netlink import Part
+from dataplane.kernel.rtnetlink import (
+    RT_SCOPE_LINK,
+    RT_SCOPE_NOWHERE,
+    RT_SCOPE_UNIVERSE,
+    RTM_DELROUTE,
+    RTM_GETROUTE,
+    RTM_NEWROUTE,
+    RTNH_F_ONLINK,
+    nlmsg,
+    rtmsg,
+)
 from dataplane.model import names
 from dataplane.model.kernel import KernelRoute, RouteType
 from dataplane.plan.action import Verb
@@ -25,10 +32,9 @@ _TYPE_NAMES = {number: name for name, number in _TYPES.items()}
 _FIXED = struct.Struct("=BBBBBBBBI")
 
 
-class RouteMessage(nlmsg):  # type: ignore[misc]
+class RouteMessage(nlmsg):
     """``struct rtmsg`` with the attributes that we use."""
 
-    prefix = "RTA_"
     fields = rtmsg.fields
     nla_map = (
         (_RTA_DST, "RTA_DST", "ip4addr"),

@@ -7,13 +7,10 @@ removed there, since a table of ours that is left must never fall through (kerne
 import struct
 from collections.abc import Mapping
 
-from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl import RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE
-from pyroute2.netlink.rtnl.fibmsg import FR_ACT_TO_TBL, fibmsg
-
 from dataplane.kernel.attributes import attributes, prefix, text, u8, u32
 from dataplane.kernel.messages import AF_INET, DUMP, FLAGS, Attributes, Ifindexes, Seen, encode
 from dataplane.kernel.netlink import Part
+from dataplane.kernel.rtnetlink import FR_ACT_TO_TBL, RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE, fibmsg, nlmsg
 from dataplane.model import names
 from dataplane.model.kernel import Rule
 from dataplane.plan.action import Verb
@@ -27,10 +24,9 @@ _NOT_SUPPRESSED = 0xFFFFFFFF
 _FIXED = struct.Struct("=BBBBBBBBI")
 
 
-class RuleMessage(nlmsg):  # type: ignore[misc]
+class RuleMessage(nlmsg):
     """``struct fib_rule_hdr`` with the attributes that we use."""
 
-    prefix = "FRA_"
     fields = fibmsg.fields
     nla_map = (
         (_FRA_DST, "FRA_DST", "ip4addr"),

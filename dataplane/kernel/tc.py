@@ -9,12 +9,11 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pyroute2.netlink import nla, nlmsg
-
 from dataplane.errors import ConflictError, HostError
 from dataplane.kernel.attributes import attributes, text, u32
 from dataplane.kernel.messages import CREATE, DO, DUMP, encode
 from dataplane.kernel.netlink import NLM_F_CREATE, NetlinkSocket, Part, Refusal
+from dataplane.kernel.rtnetlink import nla, nlmsg
 
 NAME = "dataplane_vlan"
 PRIORITY = 219
@@ -45,10 +44,9 @@ class Hook(IntEnum):
     EGRESS = 0xFFFFFFF3
 
 
-class TcMessage(nlmsg):  # type: ignore[misc]
+class TcMessage(nlmsg):
     """``struct tcmsg`` with the attributes that we use."""
 
-    prefix = "TCA_"
     fields = (
         ("family", "B"),
         ("pad1", "B"),
@@ -60,7 +58,7 @@ class TcMessage(nlmsg):  # type: ignore[misc]
     )
     nla_map = ((_TCA_KIND, "TCA_KIND", "asciiz"), (_TCA_OPTIONS, "TCA_OPTIONS", "bpf"))
 
-    class bpf(nla):  # type: ignore[misc]
+    class bpf(nla):
         """What only an eBPF classifier has."""
 
         nla_flags = 0x8000

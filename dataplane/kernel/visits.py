@@ -38,6 +38,10 @@ class Visits:
         """Back to the namespace of the process."""
         self._journey.go_home()
 
+    def home_number(self, socket: NetlinkSocket) -> int | None:
+        """The number that the namespace of a socket has for that of the process; None where it has none."""
+        return self._journey.home_number(socket)
+
     def forget(self, name: str) -> None:
         """Check this name again at its next visit, since it was created or deleted."""
         self._checked.discard(name)

@@ -8,14 +8,11 @@ ours has an end.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pyroute2.netlink import nla, nlmsg
-from pyroute2.netlink.rtnl import RTM_NEWLINK
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
 from dataplane.datapath.vlan import Line
 from dataplane.kernel.link import Link
 from dataplane.kernel.messages import CREATE, encode
 from dataplane.kernel.ownership import is_our_ifindex, is_our_mark, leftover_mark
+from dataplane.kernel.rtnetlink import RTM_NEWLINK, ifinfmsg, nla, nlmsg
 from dataplane.kernel.veth import LinkView
 from dataplane.model import names
 from dataplane.model.kernel import Key, VlanLink, VlanMode
@@ -25,10 +22,9 @@ _IFLA_IFNAME, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 5, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_VLAN_ID = 1, 2, 1
 
 
-class VlanMessage(nlmsg):  # type: ignore[misc]
+class VlanMessage(nlmsg):
     """``struct ifinfomsg`` with what a VLAN sub-interface needs."""
 
-    prefix = "IFLA_"
     fields = ifinfmsg.fields
     nla_map = (
         (_IFLA_IFNAME, "IFLA_IFNAME", "asciiz"),
@@ -37,13 +33,13 @@ class VlanMessage(nlmsg):  # type: ignore[misc]
         (_IFLA_NET_NS_FD, "IFLA_NET_NS_FD", "uint32"),
     )
 
-    class info(nla):  # type: ignore[misc]
+    class info(nla):
         """What kind of link it is."""
 
         nla_flags = 0x8000
         nla_map = ((_IFLA_INFO_KIND, "IFLA_INFO_KIND", "asciiz"), (_IFLA_INFO_DATA, "IFLA_INFO_DATA", "vlan"))
 
-        class vlan(nla):  # type: ignore[misc]
+        class vlan(nla):
             """What only a VLAN has; its protocol is 802.1Q where nothing else is said."""
 
             nla_flags = 0x8000
@@ -74,11 +70,13 @@ class HostView:
         links: every one in it, by ifindex.
         lines: where the stand-in sends the frames of each far end, by the far end's ifindex.
         attached: the devices whose filter of ours runs the present program.
+        has_pins: programs or maps of the stand-in are pinned, needed or not.
     """
 
     links: Mapping[int, Link] = field(default_factory=dict)
     lines: Mapping[int, Line] = field(default_factory=dict)
     attached: frozenset[int] = frozenset()
+    has_pins: bool = False
 
     def name_of(self, ifindex: int) -> str:
         """The name of a device; empty where it is gone."""
@@ -114,7 +112,9 @@ def find(view: LinkView, host: HostView, desired: Mapping[Key, VlanLink]) -> Fou
             found.add(seen, (near, far))
     for ifindex, line in host.lines.items():
         if ifindex not in host.links:
-            found.add(_entry_without_link(ifindex, line, host), ())
+            found.add(_leftover(f"entry of #{ifindex}", ifindex, line, host), ())
+    if host.has_pins and not found.links and not any(link.mode is VlanMode.TC for link in desired.values()):
+        found.add(_leftover("program", 0, Line(0, 0), host), ())
     return found
 
 
@@ -178,11 +178,11 @@ def _follows(near: Link, far: Link, parent: Link, host: HostView) -> bool:
     )
 
 
-def _entry_without_link(far: int, line: Line, host: HostView) -> VlanLink:
-    """What is left in the maps when a router's namespace was removed by hand."""
+def _leftover(what: str, far: int, line: Line, host: HostView) -> VlanLink:
+    """What is left in the maps when a router's namespace was removed by hand; pins that a death left behind."""
     name = f"#{far}"
     return VlanLink(
-        mark=f"leftover entry of {name}",
+        mark=f"leftover {what}",
         namespace=names.HOST,
         ifname=name,
         ifindex=far,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from dataplane.kernel import link
 from dataplane.kernel.link import Link
 from dataplane.kernel.netlink import NetlinkSocket, Refusal
-from dataplane.kernel.ownership import is_our_ifindex, is_our_mark
-from dataplane.kernel.wording import failure_sentence, place
+from dataplane.kernel.wording import failure_sentence, taken_sentence
 from dataplane.model.kernel import VlanLink
 from dataplane.plan.action import Action, Outcome
 
@@ -66,8 +65,4 @@ def find_parents(jobs: Sequence[Job], host: Sequence[Link]) -> None:
 
 def explain_taken(job: Job, found: Link) -> None:
     """Fail a job because a link has its name or number: a leftover of ours, or somebody else's."""
-    what = f"interface {found.ifname} (ifindex {found.ifindex}) {place(found.namespace)}"
-    if is_our_mark(found.alias) or (found.kind in ("veth", "vlan") and is_our_ifindex(found.ifindex)):
-        job.fail(f"{what} of ours ({found.alias or 'half made'}) is still there; apply again")
-    else:
-        job.fail(f"{what} is not ours; rename or remove it", is_conflict=True)
+    job.fail(*taken_sentence(found))

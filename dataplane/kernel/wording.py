@@ -3,11 +3,15 @@
 Owns no state and makes no calls.
 """
 
+from dataplane.kernel.link import Link
 from dataplane.kernel.netlink import Refusal
+from dataplane.kernel.ownership import is_our_ifindex, is_our_mark
 from dataplane.model import names
 from dataplane.model.describe import describe
 from dataplane.model.kernel import KernelObject
 from dataplane.plan.action import Action
+
+_OUR_LINK_KINDS = frozenset({"veth", "vlan", "vxlan"})
 
 
 def place(reference: str) -> str:
@@ -26,6 +30,18 @@ def foreign_sentence(item: KernelObject) -> str:
 def stray_sentence(item: KernelObject) -> str:
     """The sentence about an object in a router of ours that is not in our place, and sends packets its own way."""
     return f"{describe(item)} is not ours and decides where packets of this router go; remove it"
+
+
+def taken_sentence(found: Link, why: str = "") -> tuple[str, bool]:
+    """The sentence about a link that has a name or a number of ours, and whether it is somebody else's.
+
+    Args:
+        why: what of ours it has, where that is neither name nor ifindex; a beginning of the sentence.
+    """
+    what = f"{why}interface {found.ifname} (ifindex {found.ifindex}) {place(found.namespace)}"
+    if is_our_mark(found.alias) or (found.kind in _OUR_LINK_KINDS and is_our_ifindex(found.ifindex)):
+        return f"{what} of ours ({found.alias or 'half made'}) is still there; apply again", False
+    return f"{what} is not ours; rename or remove it", True
 
 
 def failure_sentence(action: Action, cause: Refusal | str) -> str:

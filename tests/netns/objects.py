@@ -26,9 +26,11 @@ from dataplane.model.kernel import (
     RouteType,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VethEnd,
     VlanLink,
+    VxlanLink,
 )
 from dataplane.model.observation import Observation
 from dataplane.plan.action import Action, Outcome, Verb
@@ -72,7 +74,8 @@ class World:
 
     def clean_up(self) -> None:
         """Remove everything, by name."""
-        links = [item for item in self.seen().values() if isinstance(item, (Veth, VlanLink))]
+        links = [item for item in self.seen().values() if isinstance(item, Veth | VlanLink | VxlanLink)]
+        links += [item for item in self.seen().values() if isinstance(item, UnderlayFilter)]
         self.driver.perform([Action(Verb.DELETE, item) for item in links])
         for name in self._foreign_names:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)

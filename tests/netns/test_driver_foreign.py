@@ -118,7 +118,7 @@ def test_foreign_object_in_our_place_is_named_and_kept(world: World, kind: str) 
         assert outcome.error is not None
         assert "not ours" in outcome.error
     assert _state(ROUTER_A) == before
-    if kind not in ("route", "rule"):  # the two that decide for a whole router, wherever they stand
+    if kind not in ("route", "rule", "address"):  # those that decide for a whole router, wherever they stand
         assert _texts(world, desired) == {}  # of no concern to those who do not want its place
 
 
@@ -128,7 +128,7 @@ STRAYS = {
     "a rule for marked packets": (["rule", "add", "pref", "7", "fwmark", "1", "lookup", "77"], True),
     "a route in a table that rules lead to": (["route", "add", "blackhole", "0.0.0.0/1", "table", str(SYSTEM)], True),
     "a route in the main table, which no rule leads to": (["route", "add", "blackhole", "203.0.113.0/24"], False),
-    "what the kernel adds with an address": (["addr", "add", "203.0.113.1/24", "dev", "lo"], False),
+    "an address, which takes what is sent to it": (["addr", "add", "203.0.113.1/24", "dev", "lo"], True),
 }
 
 
@@ -163,7 +163,7 @@ def test_foreign_link_in_our_place(world: World, clash: str) -> None:
     pair = next(item for item in desired if isinstance(item, Veth))
     world.create(item for item in desired if isinstance(item, Namespace))
     taken = ["dpi1", "index", "77"] if clash == "name" else ["other", "index", str(names.port_ifindex(1))]
-    run("ip", "-n", ROUTER_A, "link", "add", "name", *taken, "type", "vxlan", "id", "5", "dstport", "4789")
+    run("ip", "-n", ROUTER_A, "link", "add", "name", *taken, "type", "bridge")
     texts = _texts(world, desired)
     assert list(texts) == [pair.key]
     assert f"interface {taken[0]} " in texts[pair.key]
@@ -172,7 +172,7 @@ def test_foreign_link_in_our_place(world: World, clash: str) -> None:
     assert outcome.error is not None
     assert f"interface {taken[0]} " in outcome.error
     assert pair.key not in world.seen(desired)
-    assert taken[0] in run("ip", "-n", ROUTER_A, "link", "show", "type", "vxlan")
+    assert taken[0] in run("ip", "-n", ROUTER_A, "link", "show", "type", "bridge")
 
 
 def test_another_link_under_a_known_number_is_not_deleted(world: World) -> None:

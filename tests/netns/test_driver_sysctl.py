@@ -1,11 +1,13 @@
 """Sysctls: what a namespace inherits is seen and set right, thresholds are only raised, the host is left alone."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dataplane.kernel import netns, sysctl
+from dataplane.errors import PermissionDenied
+from dataplane.kernel import libc, netns, sysctl
 from dataplane.model import names
 from dataplane.model.kernel import Namespace, Sysctl
 from dataplane.plan.action import Verb
@@ -88,11 +90,41 @@ def test_missing_setting_of_a_missing_interface_is_not_satisfied(world: World) -
 
 def test_kernel_without_ipv6_is_satisfied(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No net/ipv6 at all: there is nothing to switch off."""
-    (tmp_path / "net/ipv4").mkdir(parents=True)
-    monkeypatch.setattr(sysctl, "_ROOT", str(tmp_path))
+    (tmp_path / "sys/net/ipv4").mkdir(parents=True)
+    monkeypatch.setattr(libc, "open_filesystem", lambda _: os.open(tmp_path, os.O_PATH))
     wanted = Sysctl(names.HOST, "net/ipv6/conf/all/disable_ipv6", "1")
     assert world.seen([wanted])[wanted.key] == wanted
     assert world.do(Verb.CREATE, wanted).error is None
+
+
+def test_drift_is_seen_and_mended_where_no_procfs_can_be_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that may not mount: /proc itself is read and written."""
+
+    def refuse(_: str) -> int:
+        raise PermissionDenied("making a proc is not permitted")
+
+    monkeypatch.setattr(libc, "open_filesystem", refuse)
+    _drift_is_seen_and_mended(world)
+
+
+def test_drift_is_seen_in_each_of_many_namespaces(world: World) -> None:
+    """More of them than visits to one procfs, each with a value of its own: none is taken for another."""
+    _drift_is_seen_and_mended(world)
+
+
+def _drift_is_seen_and_mended(world: World) -> None:
+    names_of_many = [f"dp-i-{number}" for number in range(sysctl._VISITS_PER_PROCFS * 2 + 3)]
+    spaces = [Namespace(name, names.mark("instance", name)) for name in names_of_many]
+    settings = [Sysctl(name, "net/ipv4/ip_default_ttl", str(64)) for name in names_of_many]
+    world.create([*spaces, *settings])
+    for ttl, name in enumerate(names_of_many, start=65):
+        _write(name, {"net/ipv4/ip_default_ttl": str(ttl)})
+    seen = world.seen([*spaces, *settings])
+    for ttl, wanted in enumerate(settings, start=65):
+        assert seen[wanted.key] == replace(wanted, value=str(ttl))
+    for wanted in settings:
+        assert world.do(Verb.CHANGE, wanted).error is None
+    assert by_key([*spaces, *settings]).items() <= world.seen([*spaces, *settings]).items()
 
 
 def test_refused_value_is_an_error_with_the_value(world: World) -> None:

@@ -1,12 +1,17 @@
 """Requests compared byte by byte with messages written by hand after <linux/*.h>, and read back."""
 
 import struct
+import subprocess
+import sys
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
+from dataplane.errors import BugError
 from dataplane.kernel import address, link, neighbour, nexthop, route, rule
-from dataplane.kernel.messages import Kind
+from dataplane.kernel.messages import CREATE as CREATE_FLAGS
+from dataplane.kernel.messages import Attributes, Kind, encode
+from dataplane.kernel.rtnetlink import nlmsg
 from dataplane.model.kernel import (
     Address,
     KernelObject,
@@ -275,3 +280,32 @@ def test_nexthop_route_is_read_as_what_was_asked_for() -> None:
     seen = route.read("vr", {IFINDEX: "dpi7"}, (body, 0, len(body)))
     assert seen is not None
     assert seen.item == GROUP_ROUTE
+
+
+def test_lengths_are_without_padding_and_nesting_is_marked() -> None:
+    """Messages within messages, odd lengths: each part says its own length and ends on four bytes."""
+    peer: Attributes = [("IFLA_IFNAME", "odd"), ("IFLA_ADDRESS", "02:00:00:00:00:01")]
+    data = {"attrs": [("VETH_INFO_PEER", {"index": 5, "attrs": peer})]}
+    info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
+    sent = encode(link.LinkMessage, 16, CREATE_FLAGS, {"index": 9}, [("IFLA_LINKINFO", info), ("IFLA_MTU", 1500)])
+    inner = attribute(3, b"odd\0") + attribute(1, bytes.fromhex("020000000001"))
+    far = attribute(0x8001, struct.pack("=BxHiII", 0, 0, 5, 0, 0) + inner)
+    nested = attribute(0x8012, attribute(1, b"veth\0") + attribute(0x8002, far))
+    assert sent == message(16, CREATE_FLAGS, struct.pack("=BxHiII", 0, 0, 9, 0, 0), nested, u32(4, 1500))
+
+
+def test_unknown_kind_of_attribute_is_a_bug_of_ours() -> None:
+    """Rather than a message that lacks something."""
+
+    class Odd(nlmsg):
+        fields = (("family", "B"),)
+        nla_map = ((1, "ODD_ONE", "uint128"),)
+
+    with pytest.raises(BugError, match="ODD_ONE"):
+        encode(Odd, 1, 0, {})
+
+
+def test_driver_does_without_pyroute2() -> None:
+    """Importing it takes 0.13 s, which every command that looks at the kernel would pay (T16)."""
+    question = "import sys, dataplane.kernel.driver; sys.exit('pyroute2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", question], check=False).returncode == 0

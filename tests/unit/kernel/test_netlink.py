@@ -3,6 +3,7 @@
 import errno
 import socket
 import struct
+import time
 from collections import deque
 
 import pytest
@@ -165,11 +166,15 @@ def test_inconsistent_dump_is_read_again(kernel: FakeKernel, where: str) -> None
         assert _read(wire) == [b"new."]
 
 
-def test_table_that_never_rests_is_an_error(kernel: FakeKernel) -> None:
-    """Eight attempts, then a sentence; no endless loop."""
-    kernel.script.extend([_table(b"old.", flags=MULTI | INTERRUPTED), _done()] * 8)
-    with NetlinkSocket() as wire, pytest.raises(HostError, match="each of 8 attempts"):
+def test_table_that_never_rests_is_an_error(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty attempts, with pauses that are long enough in all for a storm to pass, then a sentence; no endless loop."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    kernel.script.extend([_table(b"old.", flags=MULTI | INTERRUPTED), _done()] * 60)
+    with NetlinkSocket() as wire, pytest.raises(HostError, match="each of 60 attempts"):
         _read(wire)
+    assert pauses[0] == 0, "mostly once more is enough"
+    assert 3 < sum(pauses) < 6
 
 
 def test_refused_dump_carries_the_refusal(kernel: FakeKernel) -> None:
