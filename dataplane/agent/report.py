@@ -56,7 +56,9 @@ class Status:
 
     Args:
         applied_at: UTC, ISO 8601; empty where nothing is applied.
+        sha256: of the files, equal on all hosts that applied the same ones.
         notes: such as what is not built by this version.
+        host: the id of this host in a network of several; empty in others.
         leftovers: resources of ours that are here although nothing is applied: an apply was interrupted, or the
             state was lost.
     """
@@ -69,6 +71,7 @@ class Status:
     notes: tuple[str, ...] = ()
     unhealthy: tuple[ResourceState, ...] = ()
     leftovers: tuple[str, ...] = ()
+    host: str = ""
 
     @property
     def is_healthy(self) -> bool:

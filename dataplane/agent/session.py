@@ -5,6 +5,7 @@ the kernel is spoken to (kernel).
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from dataplane.config import InvalidConfig, Loaded, load_sources
 from dataplane.model import names
 from dataplane.model.describe import describe, describe_change, listed
 from dataplane.model.desired import NOTHING, Desired
+from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import Address, KernelObject, Namespace, Sysctl, Veth
 from dataplane.model.memory import Memory
@@ -36,6 +38,7 @@ _MAX_REMAINING_LINES = 50
 class _Round:
     """What one round has gathered before it changes anything."""
 
+    here: str
     state: State
     desired: Desired
     observation: Observation
@@ -45,8 +48,14 @@ class _Round:
     def planned(self) -> Planned:
         notices = (self.state.notice,) if self.state.notice else ()
         changes = (*_removals(self.desired, self.observation), *_host_changes(self.plan))
-        notes = (*notices, *changes, *self.residents, *self.desired.notes)
+        notes = (*notices, *self._other_host(), *changes, *self.residents, *self.desired.notes)
         return Planned(self.plan.actions, notes, self.observation.foreign)
+
+    def _other_host(self) -> tuple[str, ...]:
+        before = self.state.applied.host
+        if not before or not self.here or before == self.here:
+            return ()
+        return (f"this host was {before} at the last apply, and is {self.here} now",)
 
 
 class Session:
@@ -67,22 +76,26 @@ class Session:
         self._run_dir = run_dir
         self._progress = progress
 
-    def plan(self, loaded: Loaded, *, offline: bool = False) -> Planned:
+    def plan(self, loaded: Loaded, here: str = "", *, offline: bool = False) -> Planned:
         """What an apply of a configuration would do now.
 
         Args:
+            here: the id of this host; empty where the file names no hosts.
             offline: against an empty host, without root.
 
         Raises:
             InvalidConfig: the file asks for a forbidden change (R75, R85) or for more addresses than there are.
         """
         if offline:
-            desired = compile_network(loaded, IdBook(), {})
-            return _Round(State(), desired, Observation(), make_plan(desired.wanted, {})).planned()
-        return self._prepare(loaded).planned()
+            desired = compile_network(loaded, IdBook(), {}, here=here)
+            return _Round(here, State(), desired, Observation(), make_plan(desired.wanted, {})).planned()
+        return self._prepare(loaded, here).planned()
 
-    def apply(self, loaded: Loaded) -> Report:
+    def apply(self, loaded: Loaded, here: str = "") -> Report:
         """Make the host as the configuration says, and verify that it is.
+
+        Args:
+            here: the id of this host; empty where the file names no hosts.
 
         Raises:
             InvalidConfig: as ``plan``.
@@ -91,7 +104,7 @@ class Session:
         """
         started = time.monotonic()
         with lock.held(self._run_dir):
-            return self._apply(loaded, self._prepare(loaded), started)
+            return self._apply(loaded, self._prepare(loaded, here), started)
 
     def destroy(self) -> Report:
         """Take away everything of ours: the empty desired state, which needs no file.
@@ -101,7 +114,7 @@ class Session:
         """
         started = time.monotonic()
         with lock.held(self._run_dir):
-            return self._apply(None, self._prepare(None), started)
+            return self._apply(None, self._prepare(None, ""), started)
 
     def status(self) -> Status:
         """The last applied configuration against the live kernel."""
@@ -110,35 +123,43 @@ class Session:
             observation = self._driver().observe(())
             return Status((), "", "", (), notes=(state.notice,) if state.notice else (), leftovers=_ours(observation))
         loaded = load_sources(state.applied.sources)
-        desired = compile_network(loaded, state.book, state.memory.addresses(), self._driver().facts())
+        here = state.applied.host
+        desired = compile_network(loaded, state.book, state.memory.addresses(), self._facts(loaded), here)
         observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
         resources, unhealthy = resource_states(desired, observation.objects, observation.absent)
         files = tuple(source.name for source in state.applied.sources)
-        notes = (*desired.notes, *_line_drops(self._driver()))
-        return Status(resources, loaded.sha256, state.applied.at, files, observation.foreign, notes, unhealthy)
+        notes = (*desired.notes, *_drops(self._driver()))
+        applied = state.applied
+        return Status(
+            resources, loaded.sha256, applied.at, files, observation.foreign, notes, unhealthy, host=applied.host
+        )
 
     def _driver(self) -> Driver:
         if self._own_driver is not None:
             return self._own_driver
-        from dataplane.kernel.driver import KernelDriver  # Late: `plan --offline` does without pyroute2.
+        from dataplane.kernel.driver import KernelDriver  # Late: `plan --offline` does without the kernel.
 
         return KernelDriver()
 
-    def _prepare(self, loaded: Loaded | None) -> _Round:
+    def _facts(self, loaded: Loaded) -> HostFacts | None:
+        """What this kernel can do; asked only where it decides how something is built, since asking has its price."""
+        return self._driver().facts() if loaded.network.vbrs else None
+
+    def _prepare(self, loaded: Loaded | None, here: str) -> _Round:
         """Everything up to the plan; changes nothing."""
         driver, state = self._driver(), self._store.load()
         if state.is_new:
-            objects = driver.observe(_places(loaded)).objects.values()
+            objects = driver.observe(_places(loaded, here)).objects.values()
             state = replace(state, book=adopted_book(objects), memory=adopted_memory(objects))
         desired = replace(NOTHING, book=state.book)
         if loaded is not None:
-            desired = compile_network(loaded, state.book, state.memory.addresses(), driver.facts())
+            desired = compile_network(loaded, state.book, state.memory.addresses(), self._facts(loaded), here)
             problems = forbidden_changes(loaded, desired, state.memory)
             if problems:
                 raise InvalidConfig(tuple(problems))
         observation = driver.observe([wish.object for wish in desired.wanted.values()])
         plan = make_plan(desired.wanted, observation.objects)
-        return _Round(state, desired, observation, plan, _residents(plan, driver))
+        return _Round(here, state, desired, observation, plan, _residents(plan, driver))
 
     def _apply(self, loaded: Loaded | None, this: _Round, started: float) -> Report:
         driver = self._driver()
@@ -192,17 +213,22 @@ class Session:
             return
         sources = loaded.sources if loaded is not None else ()
         at = this.state.applied.at
-        if sources != this.state.applied.sources or this.plan.actions:
+        if (sources, this.here) != (this.state.applied.sources, this.state.applied.host) or this.plan.actions:
             at = datetime.now(UTC).isoformat(timespec="seconds") if sources else ""
-        self._store.save(State(book, memory, Applied(sources, at)))
+        self._store.save(State(book, memory, Applied(sources, at, this.here)))
 
 
-def _places(loaded: Loaded | None) -> list[KernelObject]:
+def _places(loaded: Loaded | None, here: str) -> list[KernelObject]:
     """Addresses wherever the file asks for one: they lead an agent without memory to instances that are attached."""
-    if loaded is None:
+    if loaded is None or not _is_any_attached(loaded):
         return []
-    wanted = compile_network(loaded, IdBook(), {}).wanted.values()
+    wanted = compile_network(loaded, IdBook(), {}, here=here).wanted.values()
     return [wish.object for wish in wanted if isinstance(wish.object, Address)]
+
+
+def _is_any_attached(loaded: Loaded) -> bool:
+    instances = (instance for vpc in loaded.network.vpcs.values() for instance in vpc.instances.values())
+    return any(instance.attach is not None for instance in instances)
 
 
 def _ours(observation: Observation) -> tuple[str, ...]:
@@ -223,10 +249,14 @@ def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
     return (f"removes {listed([f'{kind} {path}' for kind, path in gone])}: no longer asked for",) if gone else ()
 
 
-def _line_drops(driver: Driver) -> tuple[str, ...]:
-    """What came in on lines and belongs to nobody, counted."""
-    counted = [f"{number} {words}" for words, number in driver.line_drops().items()]
-    return (f"frames dropped on the lines: {', '.join(counted)}",) if counted else ()
+def _drops(driver: Driver) -> tuple[str, ...]:
+    """What came in on lines and from other hosts, and belongs to nobody, counted."""
+    found = {"frames dropped on the lines": driver.line_drops(), "VXLAN packets dropped": driver.underlay_drops()}
+    return tuple(
+        f"{what}: {', '.join(f'{number} {words}' for words, number in drops.items())}"
+        for what, drops in found.items()
+        if drops
+    )
 
 
 def _host_changes(plan: Plan) -> tuple[str, ...]:
@@ -240,17 +270,25 @@ def _host_changes(plan: Plan) -> tuple[str, ...]:
 
 
 def _residents(plan: Plan, driver: Driver) -> tuple[str, ...]:
-    """A sentence for every namespace that is to go while processes live in it."""
-    doomed = [
-        action.object.name
-        for action in plan.actions
-        if action.verb is Verb.DELETE and isinstance(action.object, Namespace)
-    ]
-    return tuple(
+    """A sentence for every namespace that is to go, or has lost its name already, while processes live in it."""
+    changed = [(action.verb, action.object) for action in plan.actions if isinstance(action.object, Namespace)]
+    doomed = [item.name for verb, item in changed if verb is Verb.DELETE]
+    born = {item.mark: item.name for verb, item in changed if verb is Verb.CREATE}
+    going = (
         f"processes still live in {name}, which goes on without a name and without links until they end: "
-        + ", ".join(f"{pid} ({command})" for pid, command in processes)
+        + _named(processes)
         for name, processes in driver.residents(doomed).items()
     )
+    lost = (
+        f"processes still live in a {born[mark]} that has lost its name, and are not in the new one: "
+        + _named(processes)
+        for mark, processes in driver.nameless(born).items()
+    )
+    return (*going, *lost)
+
+
+def _named(processes: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{pid} ({command})" for pid, command in processes)
 
 
 def _difference(action: Action) -> str:

@@ -17,7 +17,9 @@ from dataplane.model.ids import IdBook, IdKind
 from dataplane.model.memory import Memory
 
 FILE_NAME = "state.sqlite"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+_BEFORE_HOSTS = 1
+"""The version that knew one host only; it is read as it is, and becomes the present one at the next save."""
 _SCHEMA = """
 CREATE TABLE ids (kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL,
                   PRIMARY KEY (kind, name), UNIQUE (kind, number));
@@ -25,7 +27,8 @@ CREATE TABLE floors (kind TEXT PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE facts (kind TEXT NOT NULL, id TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL,
                     PRIMARY KEY (kind, id, attribute));
 CREATE TABLE sources (position INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL);
-CREATE TABLE applied (only INTEGER PRIMARY KEY CHECK (only = 1), at TEXT NOT NULL);
+CREATE TABLE applied (only INTEGER PRIMARY KEY CHECK (only = 1), at TEXT NOT NULL,
+                      host TEXT NOT NULL DEFAULT '');
 """
 
 
@@ -35,10 +38,12 @@ class Applied:
 
     Args:
         at: when, in UTC, ISO 8601; empty where nothing was applied.
+        host: which of their hosts this one was; empty where they name none.
     """
 
     sources: tuple[Source, ...] = ()
     at: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,17 @@ class Store:
         if not self._path.exists():
             return State(is_new=True)
         try:
-            with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
-                return _read(database)
+            # Not read-only: what a death in the middle of a commit left is rolled back by whoever reads first.
+            with closing(sqlite3.connect(f"file:{self._path}?mode=rw", uri=True)) as database:
+                return State(is_new=True) if self._is_unborn(database) else _read(database)
         except (sqlite3.DatabaseError, ValueError, OverflowError) as error:
             notice = f"the state file {self._path} cannot be used ({error}): state is rebuilt from the kernel"
             return State(is_new=True, notice=notice)
+
+    def _is_unborn(self, database: sqlite3.Connection) -> bool:
+        """Whether the very first save died before its commit."""
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        return not version and self._path.stat().st_size == 0
 
     def save(self, state: State) -> None:
         """Keep a state, all or nothing; no write where it equals what is kept.
@@ -120,9 +131,13 @@ class Store:
         with closing(sqlite3.connect(self._path, isolation_level=None)) as database:
             self._path.chmod(0o600)
             database.execute("BEGIN IMMEDIATE")
-            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
                 for statement in filter(None, map(str.strip, _SCHEMA.split(";"))):
                     database.execute(statement)
+            elif version == _BEFORE_HOSTS:
+                database.execute("ALTER TABLE applied ADD COLUMN host TEXT NOT NULL DEFAULT ''")
+            if version != _SCHEMA_VERSION:
                 database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             yield database
             database.execute("COMMIT")
@@ -130,7 +145,7 @@ class Store:
 
 def _read(database: sqlite3.Connection) -> State:
     version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version != _SCHEMA_VERSION:
+    if version not in (_BEFORE_HOSTS, _SCHEMA_VERSION):
         raise ValueError(f"its version is {version}, not {_SCHEMA_VERSION}")
     if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         raise ValueError("it is damaged")
@@ -143,8 +158,9 @@ def _read(database: sqlite3.Connection) -> State:
     sources = tuple(
         Source(name, text) for name, text in database.execute("SELECT name, text FROM sources ORDER BY position")
     )
-    at = database.execute("SELECT at FROM applied").fetchone()
-    return State(IdBook(numbers, floors), Memory(facts), Applied(sources, at[0] if at else ""))
+    host = "host" if version == _SCHEMA_VERSION else "''"
+    at = database.execute(f"SELECT at, {host} FROM applied").fetchone()
+    return State(IdBook(numbers, floors), Memory(facts), Applied(sources, *(at or ("", ""))))
 
 
 def _kind(text: str) -> IdKind:
@@ -169,4 +185,4 @@ def _write(database: sqlite3.Connection, state: State) -> None:
         [(position, source.name, source.text) for position, source in enumerate(state.applied.sources)],
     )
     if state.applied.at:
-        database.execute("INSERT INTO applied VALUES (1, ?)", (state.applied.at,))
+        database.execute("INSERT INTO applied VALUES (1, ?, ?)", (state.applied.at, state.applied.host))

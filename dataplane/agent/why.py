@@ -12,45 +12,61 @@ from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.model.desired import Desired
 from dataplane.model.ids import IdBook
+from dataplane.model.path import Answer, Packet
 from dataplane.observe.why.atlas import Atlas
+from dataplane.observe.why.elsewhere import host_of
 from dataplane.observe.why.explain import Explainer, Explanation, Live, Question
 from dataplane.observe.why.scene import Scene
 
 
-def explain_offline(loaded: Loaded, question: Question) -> Explanation:
+def explain_offline(loaded: Loaded, question: Question, here: str = "") -> Explanation:
     """Explain from files alone, as they would be applied to an empty host. Needs no root.
+
+    Args:
+        here: the id of the host that asks; empty where the files name no hosts.
 
     Raises:
         InvalidConfig: an instance cannot have an address (R79).
     """
-    return Explainer(Atlas(loaded, compile_network(loaded, IdBook(), {}))).explain(question)
+    return Explainer(_atlas(loaded, compile_network(loaded, IdBook(), {}, here=here), here)).explain(question)
+
+
+def _atlas(loaded: Loaded, desired: Desired, here: str) -> Atlas:
+    """The words for all hosts: the parts of the others out of the same files, with the addresses given here."""
+    elsewhere = {
+        host: compile_network(loaded, IdBook(), desired.addresses, here=host)
+        for host in loaded.network.hosts
+        if host != here
+    }
+    return Atlas(loaded, desired, here, elsewhere)
 
 
 def explain_live(state_dir: Path, question: Question) -> Explanation:
-    """Explain from what was applied last and from the live kernel. Reads only.
+    """Explain from what was applied last and from the live kernel; of other hosts, from what was applied. Reads only.
 
     Raises:
         HostError: nothing is applied here, or the kernel does not answer.
         PermissionDenied: CAP_NET_ADMIN or CAP_SYS_ADMIN is missing.
     """
-    from dataplane.kernel.driver import KernelDriver  # Late: offline does without pyroute2.
+    from dataplane.kernel.driver import KernelDriver  # Late: offline does without the kernel.
 
     state = Store(state_dir).load()
     if not state.applied.sources:
         raise HostError("nothing is applied on this host: name files with --offline, or apply them first")
     driver = KernelDriver()
     loaded = load_sources(state.applied.sources)
-    desired = compile_network(loaded, state.book, state.memory.addresses(), driver.facts())
-    atlas = Atlas(loaded, desired)
+    desired = compile_network(loaded, state.book, state.memory.addresses(), driver.facts(), state.applied.host)
+    atlas = _atlas(loaded, desired, state.applied.host)
     # The configuration alone says which instances are on the way; routers are looked at all of them, since a
     # packet that goes astray goes through one.
     expected = Explainer(atlas).explain(question)
-    return Explainer(atlas, _look(atlas, desired, _hosts_on(expected))).explain(question)
+    return Explainer(atlas, _look(atlas, desired, _namespaces_on(expected))).explain(question)
 
 
-def _hosts_on(expected: Explanation) -> set[str]:
+def _namespaces_on(expected: Explanation) -> set[str]:
     traces = [way.configured for way in (expected.forward, expected.back) if way is not None]
-    return {step.namespace for trace in traces if trace is not None for step in trace.steps}
+    passed = {step.namespace for trace in traces if trace is not None for step in trace.steps}
+    return {namespace for namespace in passed if not host_of(namespace)}
 
 
 def _look(atlas: Atlas, desired: Desired, besides: set[str]) -> Live:
@@ -63,8 +79,14 @@ def _look(atlas: Atlas, desired: Desired, besides: set[str]) -> Live:
     namespaces = sorted(set(atlas.routers()) | besides)
     strangers = [item for name in namespaces for item in lookup.strangers(name) if observed.get(item.key) != item]
     scene = Scene(
-        (*strangers, *observed.values()),
+        (*atlas.elsewhere(), *strangers, *observed.values()),
         [state for name in (names.HOST, *namespaces) for state in lookup.links(name)],
         [state for name in namespaces for state in lookup.neighbours(name)],
+        atlas.vteps(),
     )
-    return Live(scene, lookup.route, frozenset(strangers))
+
+    def ask(namespace: str, ingress: str | None, packet: Packet) -> Answer | None:
+        """This host's kernel; another one's cannot be asked."""
+        return None if host_of(namespace) else lookup.route(namespace, ingress, packet)
+
+    return Live(scene, ask, frozenset(strangers))

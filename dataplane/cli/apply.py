@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dataplane.cli.context import files_argument, load, need_root, open_session
+from dataplane.cli.context import files_argument, host_option, load, need_root, open_session, this_host
 from dataplane.cli.output import emit, note, output_option
 from dataplane.cli.plan import say_beside
 from dataplane.cli.progress import ProgressBar
@@ -19,12 +19,14 @@ Examples:
   dataplane apply network.yaml
   dataplane apply accounts/                  a folder of files, merged
   dataplane apply network.yaml -o json
+  dataplane apply --host host-2 network.yaml       its part of a network of several hosts
 """
 )
 @files_argument
+@host_option
 @output_option
 @click.pass_context
-def apply(ctx: click.Context, files: tuple[Path, ...], output: str) -> None:
+def apply(ctx: click.Context, files: tuple[Path, ...], host: str | None, output: str) -> None:
     """Make this host's network what the files say.
 
     The files are the whole network: what they no longer name is taken away, and `dataplane plan`
@@ -36,8 +38,9 @@ def apply(ctx: click.Context, files: tuple[Path, ...], output: str) -> None:
     loaded = load(files)
     for warning in loaded.warnings:
         note(str(warning))
+    here = this_host(loaded, host)
     with ProgressBar() as progress:
-        report = open_session(progress).apply(loaded)
+        report = open_session(progress).apply(loaded, here)
     say_beside(report.planned)
     emit(report_document(report), output, lambda: report_sections(report, "applied"))
     say_failures(report, "dataplane apply")

@@ -4,6 +4,7 @@ It holds no state of its own: the two folders travel in click's context as one f
 """
 
 import os
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,37 @@ def files_argument(command: _Command) -> _Command:
     return click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path), default=None)(
         command
     )
+
+
+def host_option(command: _Command) -> _Command:
+    """Give a command ``--host NAME``, as its parameter ``host``: which of the file's hosts this one is."""
+    return click.option(
+        "--host",
+        metavar="NAME",
+        envvar="DATAPLANE_HOST",
+        help="Which of the hosts in the files this one is; left out: its host name. DATAPLANE_HOST does the same.",
+    )(command)
+
+
+def this_host(loaded: "Loaded", asked: str | None) -> str:
+    """The id of this host in a network of several; empty where the files name no hosts.
+
+    Args:
+        asked: what ``--host`` says, if it was given.
+
+    Raises:
+        click.UsageError: it is none of the hosts that the files name.
+    """
+    known = loaded.network.hosts
+    if not known:
+        return ""
+    name = asked or socket.gethostname()
+    if name not in known:
+        which = f"--host {name}" if asked else f"this host is called {name}, which"
+        listed = ", ".join(known)
+        remedy = "" if asked else " Say which of them it is with --host."
+        raise click.UsageError(f"{which} is none of the files' hosts ({listed}).{did_you_mean(name, known)}{remedy}")
+    return name
 
 
 def load(files: tuple[Path, ...]) -> "Loaded":

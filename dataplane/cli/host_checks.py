@@ -20,6 +20,7 @@ _CAPABILITIES = {
     "CAP_SYS_ADMIN": (21, "named namespaces"),
 }
 _TOOLS = {
+    "nft": ("nftables", "networks of several hosts: what comes in by VXLAN"),
     "ip": ("iproute2", "looking round by hand"),
     "ping": ("iputils-ping", "trying connections by hand"),
     "traceroute": ("traceroute", "seeing the gateways on the way"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataplane.cli.context import files_argument, load, need_root, open_session
+from dataplane.cli.context import files_argument, host_option, load, need_root, open_session, this_host
 from dataplane.cli.output import Section, emit, note, output_option, warn
 from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
 from dataplane.model.kernel import Sysctl
@@ -35,11 +35,19 @@ Examples:
 """
 )
 @files_argument
+@host_option
 @click.option("--offline", is_flag=True, help="Compare with an empty host instead of this one. Needs no root.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 where something would change.")
 @output_option
 @click.pass_context
-def plan(ctx: click.Context, files: tuple[Path, ...], offline: bool, detailed_exitcode: bool, output: str) -> None:
+def plan(
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    host: str | None,
+    offline: bool,
+    detailed_exitcode: bool,
+    output: str,
+) -> None:
     """Show what apply would change on this host, and which line of which file asks for it.
 
     FILE is a YAML file or a folder of them; without one it is /etc/dataplane.
@@ -49,7 +57,7 @@ def plan(ctx: click.Context, files: tuple[Path, ...], offline: bool, detailed_ex
     loaded = load(files)
     for warning in loaded.warnings:
         note(str(warning))
-    planned = open_session().plan(loaded, offline=offline)
+    planned = open_session().plan(loaded, this_host(loaded, host), offline=offline)
     say_beside(planned)
     emit(plan_document(planned), output, lambda: plan_sections(planned))
     if detailed_exitcode and planned.actions:

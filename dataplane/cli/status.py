@@ -77,6 +77,7 @@ def _document(found: "Status", shown: list["ResourceState"]) -> dict[str, object
     return {
         "is_healthy": found.is_healthy,
         "applied_at": found.applied_at or None,
+        "host": found.host or None,
         "sha256": found.sha256 or None,
         "sources": list(found.sources),
         "summary": dict(Counter(resource.state for resource in found.resources)),
@@ -120,7 +121,9 @@ def _summary(found: "Status") -> str:
     counted = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     verdict = "healthy" if found.is_healthy else "unhealthy"
     resources = count(len(found.resources), "resource")
-    return f"{verdict}: {resources} ({counted}), applied {found.applied_at} from {', '.join(found.sources)}"
+    where = f" on {found.host}" if found.host else ""
+    files = f"{', '.join(found.sources)} (sha256 {found.sha256[:12]})"
+    return f"{verdict}: {resources}{where} ({counted}), applied {found.applied_at} from {files}"
 
 
 def _row(state: "ResourceState") -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Local state: damaged in every way, and never mixed (reliability C27-C31)."""
 
 import random
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,27 @@ def test_rubbish_is_set_aside(content: bytes, tmp_path: Path) -> None:
     assert Store(tmp_path).load().is_new
     Store(tmp_path).save(STATE)
     assert Store(tmp_path).load() == STATE
+
+
+def test_31_a_death_in_the_middle_of_a_save_leaves_the_old_state(tmp_path: Path) -> None:
+    """What SQLite keeps beside the file until the commit is used by the next one that reads."""
+    Store(tmp_path / "alive").save(STATE)
+    with closing(sqlite3.connect(tmp_path / "alive" / "state.sqlite", isolation_level=None)) as database:
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN IMMEDIATE")
+        rows = [(number, "more.yaml", "x" * 4000) for number in range(10, 60)]
+        database.executemany("INSERT INTO sources VALUES (?, ?, ?)", rows)
+        shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    whole, half = (tmp_path / name / "state.sqlite" for name in ("alive", "dead"))
+    assert half.read_bytes() != whole.read_bytes() and half.with_name("state.sqlite-journal").exists()
+    assert Store(tmp_path / "dead").load() == STATE
+
+
+def test_31_a_death_in_the_very_first_save_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite").touch()
+    assert Store(tmp_path).load() == State(is_new=True)
+    Store(tmp_path).save(STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.sqlite"]
 
 
 def test_a_newer_version_is_not_touched(tmp_path: Path) -> None:

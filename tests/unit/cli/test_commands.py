@@ -41,11 +41,11 @@ class FakeSession:
         self._planned, self._report, self._status = planned, report, status
         self.asked: list[str] = []
 
-    def plan(self, loaded: Any, *, offline: bool = False) -> Planned:
+    def plan(self, loaded: Any, here: str = "", *, offline: bool = False) -> Planned:
         self.asked.append(f"plan offline={offline}")
         return self._planned
 
-    def apply(self, loaded: Any) -> Report:
+    def apply(self, loaded: Any, here: str = "") -> Report:
         self.asked.append("apply")
         return self._report
 
@@ -71,7 +71,9 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeSession]:
         for name in ("plan", "apply", "destroy", "status"):
             module = f"dataplane.cli.{name}"
             monkeypatch.setattr(f"{module}.open_session", lambda progress=None: session)
-        loaded = SimpleNamespace(warnings=("net.yaml:3:1: warning: no way back (R72)",))
+        loaded = SimpleNamespace(
+            warnings=("net.yaml:3:1: warning: no way back (R72)",), network=SimpleNamespace(hosts={})
+        )
         for name in ("plan", "apply"):
             monkeypatch.setattr(f"dataplane.cli.{name}.load", lambda files: loaded)
         monkeypatch.setattr("os.geteuid", lambda: 0)
@@ -245,7 +247,7 @@ def test_a_failed_apply_as_json(use) -> None:
 def test_an_interrupted_apply_says_that_the_next_one_finishes_it(use, monkeypatch) -> None:
     session = use()
 
-    def interrupt(loaded: Any) -> Report:
+    def interrupt(loaded: Any, here: str) -> Report:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session, "apply", interrupt)
@@ -289,7 +291,7 @@ def test_status_of_a_healthy_host(use) -> None:
     result = run("status")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"healthy: 2 resources (1 Available, 1 Stopped), applied {WHEN} from net.yaml",
+        f"healthy: 2 resources (1 Available, 1 Stopped), applied {WHEN} from net.yaml (sha256 abababababab)",
         "",
         "KIND      ID   STATE      DETAIL      KERNEL OBJECT         REASON",
         "vpc       red  Available  10.0.0.0/8  namespace dp-vpc-red",
