@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from dataplane.cli.capture_sink import open_sink
-from dataplane.cli.context import did_you_mean, folders, need_root
-from dataplane.cli.instances import NETNS_DIRECTORY, own_namespaces
+from dataplane.cli.context import did_you_mean, need_root
+from dataplane.cli.instances import NETNS_DIRECTORY, Applied, own_namespaces
 from dataplane.cli.output import count as counted
 from dataplane.cli.output import note, warn
 from dataplane.errors import ConfigError, HostError
@@ -107,8 +107,9 @@ def capture(
     """Show the packets at a port, a connection or an instance, in the words of the configuration.
 
     An instance is heard at its router's port, a peering connection at both of its ends, a VBR on its line, where
-    the VLAN tag is; a port is an interface name such as dpi7. Where several things are called alike, write
-    instance/NAME, peering_connection/NAME, vbr/NAME or port/NAME.
+    the VLAN tag is; a port is an interface name such as dpi7. What has its other end on another host is heard at the
+    tunnel that leads there: of a connection, and of a VPC that spans hosts, by the VPC's name. Where several things
+    are called alike, write instance/NAME, peering_connection/NAME, vbr/NAME, vpc/NAME or port/NAME.
 
     `in` and `out` are the router's: what it receives, and what it sends. The length counts from the IP header on, as
     an MTU does. The filters run in the kernel; --port does not see later fragments, which have no ports. Control-C
@@ -169,45 +170,58 @@ class _Applied:
     """What the applied configuration adds to the live marks.
 
     Args:
-        lines: VBR id -> its wire.
+        lines: VBR id -> its wire, of those whose lines come in at this host.
         declared: the ids of all that could be asked for, live or not.
+        network: says on which host what is.
     """
 
     lines: "Mapping[str, Line]"
     declared: frozenset[str]
+    network: Applied
 
     @classmethod
     def load(cls) -> "_Applied":
         """Nothing where nothing was applied, or where its files cannot be read any more: the marks still hold."""
-        from dataplane.agent.store import Store
-        from dataplane.config import load_sources
         from dataplane.observe.capture import Line
 
-        sources = Store(folders().state).load().applied.sources
-        if not sources:
-            return cls({}, frozenset())
         try:
-            network = load_sources(sources).network
+            applied = Applied.load()
         except ConfigError:
             warn("the applied files cannot be read any more; a VBR is heard at its router, without VLAN tags")
-            return cls({}, frozenset())
+            return cls({}, frozenset(), Applied())
+        network = applied.network
+        if network is None:
+            return cls({}, frozenset(), applied)
         lines = {
             vbr_id: Line(network.physical_connections[vbr.physical_connection].device, vbr.vlan)
             for vbr_id, vbr in network.vbrs.items()
+            if applied.here in applied.hosts_of("vbr", vbr_id)
         }
         instances = (instance for vpc in network.vpcs.values() for instance in vpc.instances)
-        return cls(lines, frozenset((*lines, *network.peering_connections, *instances)))
+        return cls(lines, frozenset((*lines, *network.peering_connections, *instances)), applied)
 
     def explain(self, target: str, unknown: "UnknownTarget") -> str:
         """The sentence about a word that means nothing live."""
         if not unknown.is_absent:
             return str(unknown)
+        elsewhere = self._elsewhere(target)
+        if elsewhere:
+            return elsewhere
         if target.rpartition("/")[2] in self.declared:
             return f"{target} has no link on this host now; `dataplane status` says why, `dataplane apply` may mend it."
         if not unknown.known:
             return f"there is nothing to capture at {target}: nothing is applied on this host."
         near = did_you_mean(target, unknown.known)
         return f"{unknown}{near} `dataplane status` lists instances, connections and VBRs, with their ports."
+
+    def _elsewhere(self, target: str) -> str:
+        """The sentence about a word that means something on another host."""
+        from dataplane.observe.capture import KINDS
+
+        kind, slash, name = target.partition("/")
+        kinds = (kind,) if slash else KINDS
+        sentences = (self.network.elsewhere(one, name if slash else target) for one in kinds)
+        return next((sentence for sentence in sentences if sentence), "")
 
 
 def _listening(points: "Sequence[Point]", wanted: "Wanted") -> "Capture":

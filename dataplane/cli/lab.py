@@ -121,8 +121,8 @@ def up(name: str, output: str) -> None:
 
     wanted = topology.load(name)
     is_new = runner.up(wanted, note)
-    document = {"topology": wanted.name, "host": wanted.host, "is_new": is_new}
-    first = next(iter(wanted.inventory.nodes), wanted.host)
+    document = {"topology": wanted.name, "hosts": list(wanted.hosts), "is_new": is_new}
+    first = next(iter(wanted.inventory.nodes), wanted.hosts[0])
     said = "is up" if is_new else "was up already, and is as its files say"
     emit(document, output, lambda: [f"{wanted.name} {said}: look round with `dataplane lab shell {first}`"])
 
@@ -191,7 +191,8 @@ def status(ctx: click.Context, output: str) -> None:
 Examples:
   dataplane lab shell ecs-1a                 in an instance
   dataplane lab shell vpc-1                  in the router of a VPC
-  dataplane lab shell idc-router             in a node around the host
+  dataplane lab shell host-2/vpc-1           in its part on one of several hosts
+  dataplane lab shell idc-router             in a node around the hosts
   dataplane lab shell vpc-peering/host-1     in the simulated host
 """
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataplane.cli.context import folders, load, need_root
+from dataplane.cli.context import folders, host_option, load, need_root, this_host
 from dataplane.cli.instances import own_namespaces
 from dataplane.cli.output import emit, output_option
 from dataplane.cli.plan import DIFFERS
@@ -62,21 +62,30 @@ Examples:
     type=click.Path(path_type=Path),
     help="Explain from this file or folder alone; may be repeated. Needs no root.",
 )
+@host_option
 @output_option
 @click.pass_context
 def why(
-    ctx: click.Context, /, source: str, destination: str, files: tuple[Path, ...], output: str, **packet: Any
+    ctx: click.Context,
+    /,
+    source: str,
+    destination: str,
+    files: tuple[Path, ...],
+    host: str | None,
+    output: str,
+    **packet: Any,
 ) -> None:
     """Say what becomes of a packet from SRC to DST and of its answer, and what to change.
 
     SRC and DST are ids of instances or IPv4 addresses, also of a data centre behind a VBR. Each
     router is shown with the port that the packet comes in by, the route table and the route that
     decide, and the line of the file that asked for it: from the configuration that was applied
-    last, and from the live kernel. Exits with 3 unless both ways are delivered by both.
+    last, and from the live kernel; of other hosts, from the configuration alone. Exits with 3 unless
+    both ways are delivered by both.
     """
     from dataplane.cli.why_text import explanation_document, explanation_sections
 
-    found = _explain(_question(source, destination, packet), files)
+    found = _explain(_question(source, destination, packet), files, host)
     emit(explanation_document(found), output, lambda: explanation_sections(found))
     if not found.is_good:
         ctx.exit(DIFFERS)
@@ -99,10 +108,11 @@ def _question(source: str, destination: str, packet: dict[str, Any]) -> "Questio
     )
 
 
-def _explain(question: "Question", files: tuple[Path, ...]) -> "Explanation":
+def _explain(question: "Question", files: tuple[Path, ...], host: str | None) -> "Explanation":
     from dataplane.agent.why import explain_live, explain_offline
 
     if files:
-        return explain_offline(load(files), question)
+        loaded = load(files)
+        return explain_offline(loaded, question, this_host(loaded, host))
     need_root("dataplane why", "asks the kernel in every namespace on the way")
     return explain_live(folders().state, question)

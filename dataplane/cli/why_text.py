@@ -43,6 +43,21 @@ def explanation_sections(found: "Explanation") -> Iterable[Section]:
     for name, way in _ways(found):
         yield ""
         yield from _way(name, way, is_live=found.is_live)
+    hosts = elsewhere(found)
+    if hosts:
+        yield ""
+        yield f"note: {hosts}"
+
+
+def elsewhere(found: "Explanation") -> str:
+    """Which hosts on the way could not be asked, and how to ask them; empty where the kernels were not to be asked."""
+    if not found.is_live or not found.elsewhere:
+        return ""
+    *others, last = found.elsewhere
+    hosts, kernels = (
+        (f"{', '.join(others)} and {last} are", "their kernels") if others else (f"{last} is", "its kernel")
+    )
+    return f"{hosts} shown as configured: run the same `dataplane why` there for {kernels}"
 
 
 def _ways(found: "Explanation") -> Iterator[tuple[str, "Direction"]]:
@@ -123,6 +138,7 @@ def explanation_document(found: "Explanation") -> dict[str, object]:
         "summary": click.unstyle(summary(found)),
         "forward": _way_document(found.forward),
         "back": _way_document(found.back) if found.back is not None else None,
+        "hosts_as_configured": list(found.elsewhere) if found.is_live else None,
     }
 
 
@@ -169,6 +185,7 @@ def _verdict_document(verdict: "Verdict") -> dict[str, object]:
 def _hop_document(hop: "Hop") -> dict[str, object]:
     return {
         "where": hop.where,
+        "host": hop.host or None,
         "namespace": hop.namespace,
         "ttl": hop.ttl,
         "ingress": hop.ingress or None,

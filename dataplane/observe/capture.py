@@ -14,11 +14,14 @@ from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.observe.packet import Packet, dissect
 
-INSTANCE, CONNECTION, VBR, PORT = "instance", "peering_connection", "vbr", "port"
-KINDS = (INSTANCE, CONNECTION, VBR, PORT)
+INSTANCE, CONNECTION, VBR, VPC, PORT = "instance", "peering_connection", "vbr", "vpc", "port"
+KINDS = (INSTANCE, CONNECTION, VBR, VPC, PORT)
 """What a target may be; ``KIND/NAME`` says which, where several are called alike."""
 
 _LINE, _SERVICE = "line", "service"
+_TUNNELS = {"peering_tunnel": CONNECTION, "vpc_tunnel": VPC}
+"""Tunnels to other hosts, and what is asked for by their names; one to a next hop is asked for as a port."""
+_NEXT_HOP_TUNNEL = "next_hop_tunnel"
 _TAG_AT = 12
 
 
@@ -140,6 +143,8 @@ def _candidates(
             continue
         if kind in (INSTANCE, CONNECTION):
             found.setdefault((kind, id), []).append(point)
+        elif kind in _TUNNELS:
+            found.setdefault((_TUNNELS[kind], id), []).append(point)
         elif kind == _LINE:
             found.setdefault((VBR, id), []).append(point)
     for vbr, line in lines.items():
@@ -156,6 +161,11 @@ def _point(port: Port, ports: Sequence[Port]) -> Point:
         others = [other for other in ports if other.mark == port.mark and other != port and other.router is not None]
         far = others[0].router[1] if others and others[0].router is not None else "?"
         return Point(port.namespace, port.ifname, near, far, through=id)
+    if kind in _TUNNELS:
+        through = id if _TUNNELS[kind] == CONNECTION else ""
+        return Point(port.namespace, port.ifname, near, "other hosts", through)
+    if kind == _NEXT_HOP_TUNNEL:
+        return Point(port.namespace, port.ifname, near, f"tunnel to {id}")
     if kind == _LINE and port.router is not None:
         return Point(port.namespace, port.ifname, near, _LINE)
     return Point(port.namespace, port.ifname, near, "services" if kind == _SERVICE else f"{kind} {id}")

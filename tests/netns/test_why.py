@@ -29,7 +29,7 @@ def names_of(network: AppliedNetwork) -> dict[str, str]:
     desired = compile_network(loaded, state.book, state.memory.addresses(), KernelDriver().facts())
     atlas = Atlas(loaded, desired)
     words = {ri: ifname for (_, ifname), ri in atlas.interfaces.items()}
-    words |= {host.id: host.port for host in atlas.hosts.values()}
+    words |= {instance.id: instance.port for instance in atlas.instances.values()}
     words |= {f"leg {ri}": str(number) for (kind, ri), number in desired.book.numbers.items() if kind == "leg"}
     words |= {f"line {vbr}": link.ifname for vbr, link in atlas.lines.items()}
     for wish in desired.wanted.values():

@@ -29,6 +29,14 @@ class Code(StrEnum):
     NOT_FORWARDING = "NOT_FORWARDING"
     FOREIGN = "FOREIGN"
     DRIFT = "DRIFT"
+    NO_TUNNEL = "NO_TUNNEL"
+    NO_UNDERLAY = "NO_UNDERLAY"
+    NO_VTEP = "NO_VTEP"
+    WRONG_MAC = "WRONG_MAC"
+    WRONG_VNI = "WRONG_VNI"
+    NOT_ADMITTED = "NOT_ADMITTED"
+    UNGUARDED = "UNGUARDED"
+    TUNNEL_MTU = "TUNNEL_MTU"
     MTU = "MTU"
     TTL = "TTL"
     LOOP = "LOOP"
@@ -68,6 +76,14 @@ MEANINGS: dict[Code, str] = {
     Code.NOT_FORWARDING: "a namespace on the way does not forward",
     Code.FOREIGN: "a rule or a route that is not ours decides",
     Code.DRIFT: "the kernel has another route than the configuration asks for",
+    Code.NO_TUNNEL: "the tunnel to another host is missing or is down",
+    Code.NO_UNDERLAY: "the device that carries the tunnels is missing, is down or has no carrier",
+    Code.NO_VTEP: "nothing says which host the tunnel shall bring it to, or what says so is wrong",
+    Code.WRONG_MAC: "it is sent to another MAC than the tunnel's other end has",
+    Code.WRONG_VNI: "the tunnel's VNI is not the one of its other end",
+    Code.NOT_ADMITTED: "a host's filter takes no packet of this source from that host (P7)",
+    Code.UNGUARDED: "a host's filter is missing or changed: whoever reaches the host may forge packets (P7)",
+    Code.TUNNEL_MTU: "the packet is larger than the tunnel takes and may not be fragmented",
     Code.MTU: "the packet is larger than the next link takes and may not be fragmented",
     Code.TTL: "its time to live ends on the way (D17)",
     Code.LOOP: "it comes back to where it has been",

@@ -3,30 +3,37 @@
 Pure: two walks of one packet, and the two scenes that they were made over.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from dataplane.model.describe import describe, describe_change
 from dataplane.model.kernel import (
     Address,
+    FdbEntry,
     KernelObject,
     KernelRoute,
+    Neighbour,
     Nexthop,
     NexthopGroup,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VlanLink,
+    VxlanLink,
 )
 from dataplane.model.path import Packet
 from dataplane.observe.why.atlas import Atlas
 from dataplane.observe.why.code import Code
+from dataplane.observe.why.elsewhere import host_of, identity, namespace_of
 from dataplane.observe.why.lookup import decide
-from dataplane.observe.why.scene import Scene
+from dataplane.observe.why.scene import Place, Scene
 from dataplane.observe.why.trace import Step, Trace
 from dataplane.observe.why.verdict import Verdict
 
 _APPLY = "`sudo dataplane apply` mends it"
+_UNDERLAY = "see to the underlay's device, or name another one as `device` under `hosts`; then `sudo dataplane apply`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +99,10 @@ class Comparison:
         if index == len(trace.steps) - 1 and not (trace.ending.code.is_delivered and step.egress is not None):
             refusal = step.kernel.refusal if step.kernel is not None else ""
             return f"{trace.ending.code}{f' ({refusal})' if refusal else ''}"
-        port = self._atlas.port(step.namespace, step.egress or "")
-        via = (
-            f" via {step.via}"
-            if step.via is not None and (step.namespace, step.egress) not in self._atlas.interfaces
-            else ""
-        )
-        return f"{port}{via}"
+        crossing = step.crossing
+        unguarded = ", past a filter that is missing or changed" if crossing and not crossing.is_guarded else ""
+        changed = ", which is not as we make it" if crossing and not crossing.is_static else ""
+        return f"{self._atlas.way_out(step)}{changed}{unguarded}"
 
     def blame(self, configured: Trace, live: Trace, packet: Packet) -> Verdict | None:
         """The object that makes them part, as a verdict; None where none is found.
@@ -111,9 +115,10 @@ class Comparison:
             return None
         return (
             self._missing_link(parting.wanted)
+            or self._missing_tunnel(parting.wanted)
             or (self._source_check(parting.wanted, packet) if live.ending.code is Code.SPOOFED else None)
             or self._foreign(parting.seen)
-            or self._changed(parting.wanted)
+            or self._changed(parting.wanted, live.ending.code)
             or self._changed_end(configured, parting)
         )
 
@@ -134,7 +139,7 @@ class Comparison:
     def _verdict(
         self, code: Code, namespace: str, text: str, item: KernelObject | None, remedy: str = _APPLY
     ) -> Verdict:
-        wish = self._atlas.wanted(item.key) if item is not None else None
+        wish = self._atlas.wanted(item) if item is not None else None
         verdict = Verdict(code, self._atlas.place(namespace), text, remedy)
         return verdict if wish is None else Verdict(code, verdict.where, text, remedy, wish.origin)
 
@@ -146,10 +151,32 @@ class Comparison:
                 continue
             seen = self._observed.link((wanted.namespace, ifname))
             trouble = seen.trouble if seen is not None else f"{ifname} in {wanted.namespace} is missing"
-            if trouble:
+            if trouble and not isinstance(wish.object, VxlanLink):
                 text = f"{self._atlas.port(wanted.namespace, ifname)}: {trouble}"
                 return self._verdict(Code.NO_LINK, wanted.namespace, text, wish.object)
         return None
+
+    def _missing_tunnel(self, wanted: Step) -> Verdict | None:
+        """An end of the tunnel that the packet should take, or the underlay's device there, is gone or down."""
+        for link in self._ends(wanted):
+            place = (link.namespace, link.ifname)
+            seen = self._observed.link(place)
+            device = self._observed.device_trouble(host_of(link.namespace), link.device)
+            if device:
+                text = f"{device}, and {self._atlas.port(*place)} needs it"
+                return self._verdict(Code.NO_UNDERLAY, link.namespace, text, link, _UNDERLAY)
+            trouble = seen.trouble if seen is not None else f"{link.ifname} in {link.namespace} is missing"
+            if trouble:
+                text = f"{self._atlas.port(*place)}: {trouble}"
+                return self._verdict(Code.NO_TUNNEL, link.namespace, text, link)
+        return None
+
+    def _ends(self, wanted: Step) -> list[VxlanLink]:
+        """Both ends of the tunnel that a step goes by; none where it goes by none."""
+        view = self._desired.link((wanted.namespace, wanted.egress)) if wanted.egress is not None else None
+        near = view.object if view is not None else None
+        far = wanted.crossing.far if wanted.crossing is not None else None
+        return [link for link in (near, far) if isinstance(link, VxlanLink)]
 
     def _foreign(self, seen: Step | None) -> Verdict | None:
         """A rule or a route that is not ours decides, seen or unseen by us."""
@@ -170,21 +197,25 @@ class Comparison:
             return self._verdict(Code.FOREIGN, seen.namespace, text, None, "look at `ip rule` and `ip route` there")
         return None
 
-    def _changed(self, wanted: Step) -> Verdict | None:
-        """What the wanted step goes by is missing or differs in the kernel."""
+    def _changed(self, wanted: Step, end: Code | None = None) -> Verdict | None:
+        """What the wanted step goes by is missing or differs in the kernel, where the packet comes to this end."""
         for item in self._goes_by(wanted):
-            there = self._observed.objects.get(item.key)
+            there = self._observed.objects.get(identity(item))
             if there == item:
                 continue
             if there is None and isinstance(item, Sysctl):
                 continue
             text = f"{describe(item)} is missing" if there is None else f"{describe_change(there, item)} differs"
-            return self._verdict(_code_for(item, there), wanted.namespace, text, item)
+            code = _code_for(item, there, self._atlas.tunnels)
+            if isinstance(item, UnderlayFilter) and end is Code.NOT_ADMITTED:
+                code = end
+            return self._verdict(code, namespace_of(item), text, item)
         return None
 
     def _goes_by(self, step: Step) -> list[KernelObject]:
         """The desired objects that a step goes by, in the order in which one takes the others along."""
-        found: list[KernelObject] = [item for item in self._desired.objects.values() if _is_address_of(item, step)]
+        found: list[KernelObject] = [link for link in self._ends(step) if self._was_made_anew(link)]
+        found += [item for item in self._desired.objects.values() if _is_address_of(item, step)]
         if step.group is not None:
             found += [step.group]
             found += [i for i in self._desired.objects.values() if _is_member(i, step.group)]
@@ -192,9 +223,18 @@ class Comparison:
             leg = self._desired.nexthop(step.namespace, step.route.nexthop)
             found += [leg] if leg is not None else []
         found += [item for item in (step.rule, step.route) if item is not None and item.key in self._desired.objects]
+        found += self._ends(step)
+        guard = self._desired.underlay_filter(host_of(step.crossing.to)) if step.crossing is not None else None
+        found += [guard] if guard is not None else []
         if step.egress is not None:
+            found += [i for i in self._desired.objects.values() if _is_entry_of(i, step)]
             found += [i for i in self._desired.objects.values() if _is_neighbour_of(i, step)]
         return found + self._sysctls(step)
+
+    def _was_made_anew(self, link: VxlanLink) -> bool:
+        """Whether another link is in a tunnel's place: its routes, neighbours and entries went with the one before."""
+        there = self._observed.objects.get(identity(link))
+        return isinstance(there, VxlanLink) and replace(there, mtu=link.mtu, mac=link.mac, up=link.up) != link
 
     def _sysctls(self, step: Step) -> list[KernelObject]:
         ingress = step.ingress or "all"
@@ -231,7 +271,9 @@ def _parting(configured: Trace, live: Trace) -> _Parting | None:
 
 
 def _way(step: Step) -> tuple[object, ...]:
-    return step.namespace, step.ingress, step.egress, step.via
+    crossing = step.crossing
+    seen = (crossing.to, crossing.vni, crossing.is_guarded, crossing.is_static) if crossing is not None else None
+    return step.namespace, step.ingress, step.egress, step.via, seen
 
 
 def _is_address_of(item: KernelObject, step: Step) -> bool:
@@ -247,7 +289,11 @@ def _is_neighbour_of(item: KernelObject, step: Step) -> bool:
     return item.key[0] == "neighbour" and item.key[1:3] == (step.namespace, step.egress)
 
 
-def _code_for(item: KernelObject, there: KernelObject | None) -> Code:
+def _is_entry_of(item: KernelObject, step: Step) -> bool:
+    return isinstance(item, FdbEntry) and (item.namespace, item.ifname) == (step.namespace, step.egress)
+
+
+def _code_for(item: KernelObject, there: KernelObject | None, tunnels: Container[Place]) -> Code:
     match item:
         case Address():
             return Code.NO_ADDRESS
@@ -259,5 +305,24 @@ def _code_for(item: KernelObject, there: KernelObject | None) -> Code:
             return Code.SPOOFED if item.name.endswith("rp_filter") else Code.NOT_FORWARDING
         case Veth() | VlanLink():
             return Code.NO_LINK
+        case VxlanLink():
+            return _code_for_tunnel(item, there)
+        case FdbEntry():
+            return Code.NO_VTEP
+        case Neighbour() if (item.namespace, item.ifname) in tunnels:
+            return Code.NO_VTEP if there is None else Code.WRONG_MAC
+        case UnderlayFilter():
+            return Code.UNGUARDED
         case _:
             return Code.NO_NEIGHBOUR
+
+
+def _code_for_tunnel(item: VxlanLink, there: KernelObject | None) -> Code:
+    if not isinstance(there, VxlanLink):
+        return Code.NO_TUNNEL
+    if there.vni != item.vni:
+        return Code.WRONG_VNI
+    if there.mac != item.mac:
+        return Code.WRONG_MAC
+    # Another MTU alone may still let a packet through; then it is only not what was asked for.
+    return Code.TUNNEL_MTU if there.mtu < item.mtu else Code.DRIFT

@@ -10,11 +10,12 @@ from ipaddress import IPv4Address
 
 from dataplane.model.kernel import KernelObject, Nexthop, VlanLink
 from dataplane.model.path import Packet, Protocol
-from dataplane.observe.why.atlas import Atlas, Host
+from dataplane.observe.why.atlas import Atlas, Instance
 from dataplane.observe.why.code import Code
 from dataplane.observe.why.compare import Comparison, Disagreement
+from dataplane.observe.why.elsewhere import host_of
 from dataplane.observe.why.hops import Hop, hops_of
-from dataplane.observe.why.parties import Party, Start, find_party, nearest_host, start_of
+from dataplane.observe.why.parties import Party, Start, find_party, nearest_instance, start_of
 from dataplane.observe.why.scene import Scene
 from dataplane.observe.why.trace import Trace
 from dataplane.observe.why.verdict import Judge, Verdict
@@ -119,6 +120,13 @@ class Explanation:
     is_live: bool
 
     @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """The hosts on the way that are not this one: they are shown as configured."""
+        traces = [trace for way in (self.forward, self.back) if way is not None for trace in (way.live, way.configured)]
+        passed = [host_of(step.namespace) for trace in traces if trace is not None for step in trace.steps]
+        return tuple(sorted({host for host in passed if host}))
+
+    @property
     def is_good(self) -> bool:
         """Whether the packet and its answer arrive, by the configuration and by the kernel alike."""
         return self.forward.is_good and self.back is not None and self.back.is_good
@@ -140,7 +148,7 @@ class Explainer:
 
     def __post_init__(self) -> None:
         self._judge = Judge(self.atlas)
-        self._scene = Scene(wish.object for wish in self.atlas.desired.wanted.values())
+        self._scene = self.atlas.scene()
 
     def explain(self, question: Question) -> Explanation:
         """The explanation of one question."""
@@ -157,11 +165,11 @@ class Explainer:
             question.size_bytes,
             question.ttl,
         )
-        forward = self._direction(source, packet, "", destination.host)
+        forward = self._direction(source, packet, "", destination.instance)
         if forward.packet is None:
             return Explanation(source.name, destination.name, forward, None, self.live is not None)
         answering = self._answering(forward, source, destination)
-        expected = source.host if question.spoofed is None else None
+        expected = source.instance if question.spoofed is None else None
         back = self._back(answering, packet, forward, expected) if answering is not None else None
         return Explanation(source.name, destination.name, forward, back, self.live is not None)
 
@@ -180,16 +188,16 @@ class Explainer:
         is_delivered = trace is not None and forward.verdict.code.is_delivered
         if trace is not None and is_delivered and not isinstance(trace.ending.subject, VlanLink):
             resource = self.atlas.resource_at(trace.ending.namespace)
-            host = self.atlas.hosts.get(resource.id) if resource.kind == "instance" else None
-            return Party(destination.name, destination.address, host, None, trace.ending.namespace)
-        if destination.host is None and destination.centre is None and destination.namespace is None:
-            host = nearest_host(self.atlas, destination.address, source.host)
-            if host is None and not forward.verdict.code.is_delivered:
+            instance = self.atlas.instances.get(resource.id) if resource.kind == "instance" else None
+            return Party(destination.name, destination.address, instance, None, trace.ending.namespace)
+        if destination.instance is None and destination.centre is None and destination.namespace is None:
+            instance = nearest_instance(self.atlas, destination.address, source.instance)
+            if instance is None and not forward.verdict.code.is_delivered:
                 return None
-            return replace(destination, host=host)
+            return replace(destination, instance=instance)
         return destination
 
-    def _back(self, party: Party, packet: Packet, forward: Direction, expected: Host | None) -> Direction:
+    def _back(self, party: Party, packet: Packet, forward: Direction, expected: Instance | None) -> Direction:
         trace = forward.live or forward.configured
         came_by = ""
         if trace is not None and isinstance(trace.ending.subject, VlanLink):
@@ -204,7 +212,7 @@ class Explainer:
             blame=_returning(back.blame) if back.blame is not None else None,
         )
 
-    def _direction(self, sender: Party, packet: Packet, came_by: str, expected: Host | None) -> Direction:
+    def _direction(self, sender: Party, packet: Packet, came_by: str, expected: Instance | None) -> Direction:
         """One way.
 
         Args:
@@ -214,8 +222,8 @@ class Explainer:
         start = start_of(self.atlas, sender, packet.destination, came_by)
         if isinstance(start, Verdict):
             return Direction(packet, None, None, start)
-        if sender.host is not None and not sender.host.is_running:
-            return Direction(packet, start, None, self._judge.stopped(sender.host.id))
+        if sender.instance is not None and not sender.instance.is_running:
+            return Direction(packet, start, None, self._judge.stopped(sender.instance.id))
         live = self._walk_live(packet, start)
         prefer = _preferences(live)
         configured = walk(self._scene, packet, start.namespace, start.ingress, prefer=prefer)
@@ -244,7 +252,7 @@ class Explainer:
             hops_of(self.atlas, live),
         )
 
-    def _verdict(self, trace: Trace, packet: Packet, expected: Host | None) -> Verdict:
+    def _verdict(self, trace: Trace, packet: Packet, expected: Instance | None) -> Verdict:
         """The verdict on a walk; it must end at the instance that is meant, not at its like (R88)."""
         verdict = self._judge.verdict(trace, packet)
         if expected is None or not verdict.code.is_delivered or trace.ending.namespace == expected.namespace:

@@ -11,6 +11,7 @@ from dataplane.model.kernel import RouteType
 from dataplane.model.path import Answer
 from dataplane.model.resource import Origin
 from dataplane.observe.why.atlas import Atlas
+from dataplane.observe.why.elsewhere import host_of, name_of
 from dataplane.observe.why.trace import Step, Trace
 
 
@@ -20,15 +21,19 @@ class Hop:
 
     Args:
         where: as a person calls it.
+        host: the id of its host; empty where the configuration names no hosts.
         ingress: the port that the packet came in by; empty where it is sent here.
         table: the route table, with the kernel's number.
         route: the destination that decided, with its type where it ends the packet.
         egress: the port that it leaves by, and the next hop's address where that says more.
+        rule, table_number, kernel_route, ingress_ifname, egress_ifname: as the kernel has them; none of another host,
+            which gives numbers and names of its own.
         kernel_answer: what the live kernel said; empty where it was not asked.
         origin: the line that asks for the route.
     """
 
     where: str
+    host: str
     namespace: str
     ttl: int
     ingress: str
@@ -47,32 +52,31 @@ class Hop:
 
 def hops_of(atlas: Atlas, trace: Trace | None) -> tuple[Hop, ...]:
     """The hops of a walk; the namespace that it arrives in is the last one."""
-    return tuple(_hop(atlas, step) for step in trace.steps) if trace is not None else ()
+    steps = trace.steps if trace is not None else ()
+    return tuple(_hop(atlas, step, before) for step, before in zip(steps, (None, *steps), strict=False))
 
 
-def _hop(atlas: Atlas, step: Step) -> Hop:
+def _hop(atlas: Atlas, step: Step, before: Step | None) -> Hop:
     rule, route = step.rule, step.route
+    is_here = not host_of(step.namespace)
     return Hop(
         where=atlas.place(step.namespace),
-        namespace=step.namespace,
+        host=atlas.host_at(step.namespace),
+        namespace=name_of(step.namespace),
         ttl=step.ttl,
-        ingress=_port(atlas, step.namespace, step.ingress),
-        ingress_ifname=step.ingress,
-        rule=describe(rule) if rule is not None else "",
+        ingress=atlas.way_in(step, before),
+        ingress_ifname=step.ingress if is_here else None,
+        rule=describe(rule) if rule is not None and is_here else "",
         table=atlas.table(rule) if rule is not None else _kernels_table(step.kernel),
-        table_number=rule.table if rule is not None else None,
+        table_number=rule.table if rule is not None and is_here else None,
         route=_route(step),
-        kernel_route=describe(route) if route is not None else "",
-        egress=_egress(atlas, step),
-        egress_ifname=step.egress,
+        kernel_route=describe(route) if route is not None and is_here else "",
+        egress=atlas.way_out(step),
+        egress_ifname=step.egress if is_here else None,
         via=step.via,
         kernel_answer=_answer(step.kernel),
         origin=atlas.origin(step),
     )
-
-
-def _port(atlas: Atlas, namespace: str, ifname: str | None) -> str:
-    return "" if ifname is None else atlas.port(namespace, ifname)
 
 
 def _route(step: Step) -> str:
@@ -82,15 +86,6 @@ def _route(step: Step) -> str:
     prefix = "default" if step.route.destination.prefixlen == 0 else str(step.route.destination)
     kind = "" if step.route.type is RouteType.UNICAST else f"{step.route.type.value} "
     return f"{kind}{prefix}"
-
-
-def _egress(atlas: Atlas, step: Step) -> str:
-    if step.egress is None:
-        return ""
-    port = atlas.port(step.namespace, step.egress)
-    # On a transit link the neighbour is always the same address, and says nothing.
-    says_more = step.via is not None and (step.namespace, step.egress) not in atlas.interfaces
-    return f"{port} to {step.via}" if says_more else port
 
 
 def _kernels_table(answer: Answer | None) -> str:

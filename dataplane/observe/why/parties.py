@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
 from dataplane.config.data_centre import DataCentre, DataCentreRoute
-from dataplane.model import names
 from dataplane.model.kernel import Address
 from dataplane.model.resource import NOWHERE, Origin
-from dataplane.observe.why.atlas import Atlas, Host
+from dataplane.observe.why.atlas import Atlas, Instance
 from dataplane.observe.why.code import Code
 from dataplane.observe.why.verdict import Verdict
 
@@ -21,14 +20,14 @@ class Party:
 
     Args:
         name: as it is called: an instance's id, or the address itself.
-        host: the instance that it is.
+        instance: the instance that it is.
         centre: the id of the data centre that it is in.
         namespace: where it lives, if it is neither.
     """
 
     name: str
     address: IPv4Address
-    host: Host | None = None
+    instance: Instance | None = None
     centre: str | None = None
     namespace: str | None = None
 
@@ -53,18 +52,18 @@ class Start:
 
 def find_party(atlas: Atlas, text: str) -> Party | None:
     """Who an id or an address means; None where the text is neither. Of several with an address none is meant (R88)."""
-    host = atlas.hosts.get(text)
-    if host is not None:
-        return Party(host.id, host.address, host)
+    instance = atlas.instances.get(text)
+    if instance is not None:
+        return Party(instance.id, instance.address, instance)
     try:
         address = IPv4Address(text)
     except AddressValueError:
         return None
-    hosts = atlas.hosts_with(address)
-    if len(hosts) == 1:
-        return Party(hosts[0].id, address, hosts[0])
+    instances = atlas.instances_with(address)
+    if len(instances) == 1:
+        return Party(instances[0].id, address, instances[0])
     centre = centre_of(atlas, address)
-    namespace = _namespace_of(atlas, address) if centre is None and not hosts else None
+    namespace = _namespace_of(atlas, address) if centre is None and not instances else None
     return Party(text, address, None, centre, namespace)
 
 
@@ -84,18 +83,18 @@ def _namespace_of(atlas: Atlas, address: IPv4Address) -> str | None:
     return next((i.namespace for i in found if isinstance(i, Address) and i.address.ip == address), None)
 
 
-def nearest_host(atlas: Atlas, address: IPv4Address, to: Host | None) -> Host | None:
+def nearest_instance(atlas: Atlas, address: IPv4Address, to: Instance | None) -> Instance | None:
     """Which instance an address means to one that talks to it: of its own VPC, of a peer, or the only one there is."""
-    hosts = atlas.hosts_with(address)
-    if to is not None and len(hosts) > 1:
+    instances = atlas.instances_with(address)
+    if to is not None and len(instances) > 1:
         peers = {
             other.vpc
             for interface in atlas.network.router_interfaces.values()
             if interface.vpc == to.vpc and (other := atlas.network.router_interfaces.get(interface.peer or ""))
         }
-        near = [h for h in hosts if h.vpc == to.vpc] or [h for h in hosts if h.vpc in peers]
-        hosts = near or hosts
-    return hosts[0] if len(hosts) == 1 else None
+        near = [h for h in instances if h.vpc == to.vpc] or [h for h in instances if h.vpc in peers]
+        instances = near or instances
+    return instances[0] if len(instances) == 1 else None
 
 
 def start_of(atlas: Atlas, party: Party, destination: IPv4Address, came_by: str = "") -> Start | Verdict:
@@ -105,8 +104,8 @@ def start_of(atlas: Atlas, party: Party, destination: IPv4Address, came_by: str 
         destination: of the packet: a data centre chooses the line by it.
         came_by: the VBR that the packet which is answered went out by.
     """
-    if party.host is not None:
-        return Start(party.host.namespace)
+    if party.instance is not None:
+        return Start(party.instance.namespace)
     if party.centre is not None:
         return _from_centre(atlas, party.centre, destination, came_by)
     if party.namespace is not None:
@@ -139,7 +138,7 @@ def _from_centre(atlas: Atlas, name: str, destination: IPv4Address, came_by: str
 
 
 def _at_line(atlas: Atlas, vbr: str, origin: Origin, note: str) -> Start:
-    return Start(names.vbr_namespace(vbr), atlas.lines[vbr].ifname, vbr, origin, note)
+    return Start(atlas.lines[vbr].namespace, atlas.lines[vbr].ifname, vbr, origin, note)
 
 
 def _is_of(atlas: Atlas, vbr: str, centre: str) -> bool:

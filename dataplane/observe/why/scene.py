@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from dataplane.model import names
 from dataplane.model.kernel import (
     Address,
+    FdbEntry,
     KernelObject,
     KernelRoute,
     Key,
@@ -21,11 +22,15 @@ from dataplane.model.kernel import (
     NexthopGroup,
     Rule,
     Sysctl,
+    UnderlayFilter,
     Veth,
     VethEnd,
     VlanLink,
+    VxlanLink,
 )
 from dataplane.model.path import LinkState, NeighbourState
+from dataplane.observe.why.code import Code
+from dataplane.observe.why.elsewhere import host_of, identity
 
 MAIN_TABLE = 254
 LOOPBACK = "lo"
@@ -40,17 +45,19 @@ class LinkView:
     """An interface as a walk needs it.
 
     Args:
-        object: the veth or VLAN link that it belongs to.
-        far: the other end of a veth; None for a line, and for a veth whose other end is out of sight.
+        object: the veth, VLAN link or tunnel that it belongs to.
+        far: the other end of a veth; None for a line and a tunnel, and for a veth whose other end is out of sight.
         trouble: why nothing passes; empty where it does.
+        code: what kind of trouble it is.
     """
 
-    object: Veth | VlanLink
+    object: Veth | VlanLink | VxlanLink
     far: Place | None
     mac: str
     far_mac: str
     mtu_bytes: int
     trouble: str = ""
+    code: Code = Code.NO_LINK
 
 
 class Scene:
@@ -60,6 +67,7 @@ class Scene:
         objects: kernel objects of any namespaces.
         links: states of interfaces, of this host's own too, where somebody looked; else they are as their objects say.
         neighbours: what ARP knows, where somebody looked.
+        vteps: underlay address -> its host; empty for this one.
     """
 
     def __init__(
@@ -67,14 +75,18 @@ class Scene:
         objects: Iterable[KernelObject],
         links: Iterable[LinkState] = (),
         neighbours: Iterable[NeighbourState] = (),
+        vteps: Mapping[IPv4Address, str] | None = None,
     ) -> None:
-        self.objects: Mapping[Key, KernelObject] = {item.key: item for item in objects}
+        self.objects: Mapping[Key, KernelObject] = {identity(item): item for item in objects}
+        self._vteps = vteps or {}
         self._states = {(state.namespace, state.ifname): state for state in links}
         self._unresolved = {(n.namespace, n.ifname, n.address) for n in neighbours if not n.is_resolved}
         self._rules: dict[str, list[Rule]] = defaultdict(list)
         self._routes: dict[tuple[str, int], list[KernelRoute]] = defaultdict(list)
         self._addresses: dict[str, list[Address]] = defaultdict(list)
-        self._ends: dict[Place, Veth | VlanLink] = {}
+        self._ends: dict[Place, Veth | VlanLink | VxlanLink] = {}
+        self._tunnels: dict[tuple[str, int], VxlanLink] = {}
+        self._filters: dict[str, UnderlayFilter] = {}
         self._namespaces: set[str] = set()
         self._routers: set[str] = set()
         for item in self.objects.values():
@@ -100,6 +112,11 @@ class Scene:
                     self._namespaces.add(end.namespace)
             case VlanLink():
                 self._ends[item.namespace, item.ifname] = item
+            case VxlanLink():
+                self._ends[item.namespace, item.ifname] = item
+                self._tunnels[host_of(item.namespace), item.vni] = item
+            case UnderlayFilter():
+                self._filters[host_of(item.namespace)] = item
 
     def has_namespace(self, namespace: str) -> bool:
         """Whether there is such a namespace."""
@@ -153,11 +170,35 @@ class Scene:
         found = self.objects.get(("sysctl", namespace, name))
         return found.value if isinstance(found, Sysctl) else None
 
+    def vtep(self, place: Place, mac: str) -> IPv4Address | None:
+        """The underlay address that a tunnel's forwarding entry has for a MAC; None where there is no entry."""
+        found = self.objects.get(("fdb", *place, mac))
+        return found.vtep if isinstance(found, FdbEntry) else None
+
+    def host_at(self, vtep: IPv4Address) -> str | None:
+        """The host that has an underlay address, empty for this one; None where none has it."""
+        return self._vteps.get(vtep)
+
+    def tunnel(self, host: str, vni: int) -> VxlanLink | None:
+        """The link of a host that has a VNI: there is one at most."""
+        return self._tunnels.get((host, vni))
+
+    def underlay_filter(self, host: str) -> UnderlayFilter | None:
+        """What a host lets in of tunnels; None where it has no filter."""
+        return self._filters.get(host)
+
+    def device_trouble(self, host: str, device: str) -> str:
+        """Why nothing passes the device of a host; empty where it does, and where nobody looked."""
+        return "" if host else self._trouble_here(device)
+
     def link(self, place: Place) -> LinkView | None:
         """The interface at a place; None where there is none of ours."""
         found = self._ends.get(place)
         if isinstance(found, VlanLink):
             return LinkView(found, None, "", "", self._mtu(place, DEFAULT_MTU_BYTES), self._line_trouble(found, place))
+        if isinstance(found, VxlanLink):
+            trouble, code = self._tunnel_trouble(found, place)
+            return LinkView(found, None, found.mac, "", self._mtu(place, found.mtu), trouble, code)
         if not isinstance(found, Veth):
             return None
         near = next(end for end in found.ends if (end.namespace, end.ifname) == place)
@@ -178,12 +219,20 @@ class Scene:
     def _line_trouble(self, link: VlanLink, place: Place) -> str:
         if not link.up:
             return f"{link.ifname} in {link.namespace} is down"
-        parent = self._states.get((names.HOST, link.parent))
-        if parent is not None and not (parent.is_up and parent.has_carrier):
-            return f"{link.parent} of this host {'has no carrier' if parent.is_up else 'is down'}"
-        if parent is None and self._states:
-            return f"{link.parent} of this host is missing"
-        return self._carrier_trouble(place)
+        return self.device_trouble(host_of(link.namespace), link.parent) or self._carrier_trouble(place)
+
+    def _tunnel_trouble(self, link: VxlanLink, place: Place) -> tuple[str, Code]:
+        trouble = self.device_trouble(host_of(link.namespace), link.device)
+        if trouble:
+            return trouble, Code.NO_UNDERLAY
+        down = "" if link.up else f"{link.ifname} in {link.namespace} is down"
+        return down or self._carrier_trouble(place), Code.NO_TUNNEL
+
+    def _trouble_here(self, device: str) -> str:
+        state = self._states.get((names.HOST, device))
+        if state is not None and not (state.is_up and state.has_carrier):
+            return f"{device} of this host {'has no carrier' if state.is_up else 'is down'}"
+        return f"{device} of this host is missing" if state is None and self._states else ""
 
     def _carrier_trouble(self, place: Place) -> str:
         state = self._states.get(place)

@@ -3,9 +3,28 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from dataplane.model.kernel import KernelObject, KernelRoute, NexthopGroup, Rule
+from dataplane.model.kernel import KernelObject, KernelRoute, NexthopGroup, Rule, VxlanLink
 from dataplane.model.path import Answer
 from dataplane.observe.why.code import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """The way from one host to another.
+
+    Args:
+        to: the namespace of the host that the packet goes to, as walks call it.
+        vni: the VXLAN network id.
+        far: the link that has it there; None where there is none.
+        is_guarded: that host's filter is there, as we write it.
+        is_static: both links are as we make them.
+    """
+
+    to: str
+    vni: int
+    far: VxlanLink | None
+    is_guarded: bool
+    is_static: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +41,7 @@ class Step:
         via: the next hop's address there; None where the destination is on the link.
         kernel: what the live kernel said; None where it was not asked.
         is_unexplained: the kernel does something else than the objects that we know of would.
+        crossing: how it goes to another host, where it leaves by a tunnel.
     """
 
     namespace: str
@@ -34,6 +54,7 @@ class Step:
     via: IPv4Address | None = None
     kernel: Answer | None = None
     is_unexplained: bool = False
+    crossing: Crossing | None = None
 
 
 @dataclass(frozen=True, slots=True)

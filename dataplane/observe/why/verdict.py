@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from dataplane.config.vswitch import VSwitch
+from dataplane.model import names
 from dataplane.model.kernel import KernelRoute, Nexthop
-from dataplane.model.names import MAX_METRIC
 from dataplane.model.path import Packet
 from dataplane.model.resource import NOWHERE, Origin, Resource
-from dataplane.observe.why.atlas import Atlas, Host
+from dataplane.observe.why.atlas import VPC_TUNNEL, Atlas, Instance
 from dataplane.observe.why.code import Code
 from dataplane.observe.why.trace import Ending, Step, Trace
 
@@ -67,14 +67,18 @@ class Judge:
             Code.SPOOFED: self._spoofed,
             Code.NO_LINK: self._no_link,
             Code.MTU: self._mtu,
+            Code.NO_TUNNEL: self._no_link,
+            Code.NOT_ADMITTED: self._not_admitted,
+            Code.TUNNEL_MTU: self._tunnel_mtu,
         }.get(ending.code)
         found = special(trace, packet, ending) if special is not None else self._plain(trace, ending)
         origin = found.origin if found.origin != NOWHERE else self._origin(trace, ending)
         remedy = found.remedy or ("" if found.code.is_delivered else _REMEDIES.get(found.code, _APPLY))
-        return replace(found, origin=origin, remedy=remedy)
+        text = self._atlas.in_words(ending.namespace, found.text)
+        return replace(found, text=text, origin=origin, remedy=remedy)
 
     def _origin(self, trace: Trace, ending: Ending) -> Origin:
-        wish = self._atlas.wanted(ending.subject.key) if ending.subject is not None else None
+        wish = self._atlas.wanted(ending.subject) if ending.subject is not None else None
         if wish is not None:
             return wish.origin
         return self._atlas.origin(trace.last) if trace.last is not None else NOWHERE
@@ -96,11 +100,16 @@ class Judge:
         where = atlas.place(ending.namespace)
         if route is None or router.kind not in ("vpc", "vbr"):
             return Verdict(Code.NO_ROUTE, where, ending.text or f"no route to {packet.destination}")
-        stopped = [h for h in atlas.hosts_with(packet.destination) if h.router == ending.namespace and not h.is_running]
+        stopped = [
+            h for h in atlas.instances_with(packet.destination) if h.router == ending.namespace and not h.is_running
+        ]
         if stopped:
             return self.stopped(stopped[0].id)
-        wish = atlas.wanted(route.key)
-        if route.metric == MAX_METRIC or wish is None or wish.owner.kind != "route":
+        step = trace.last
+        if step is not None and atlas.tunnels.get((ending.namespace, step.ingress or "")) == VPC_TUNNEL:
+            return self._nobody_there(router, ending.namespace, packet)
+        wish = atlas.wanted(route)
+        if route.metric == names.MAX_METRIC or wish is None or wish.owner.kind != "route":
             table = atlas.table(trace.last.rule) if trace.last is not None else ""
             text = f"table {table} has no route to {packet.destination}"
             return Verdict(Code.NO_ROUTE, where, text, self._missing_route(router, wish_table(wish), packet))
@@ -112,6 +121,16 @@ class Judge:
             return Verdict(Code.UNKNOWN_DESTINATION, where, text, "give an instance this `ip`, or ask for another one")
         text = f"no cloud service of the region has {packet.destination} (R133)"
         return Verdict(Code.UNKNOWN_DESTINATION, where, text, "add it under `services`, with this VPC's region")
+
+    def _nobody_there(self, router: Resource, namespace: str, packet: Packet) -> Verdict:
+        """Another host's part of the VPC sent it here, where the vSwitch is, and there is nobody (D16)."""
+        vswitches = self._atlas.network.vpcs[router.id].vswitches
+        found = next((name for name, item in vswitches.items() if packet.destination in item.cidr), None)
+        text = f"no instance of {router.id} that is on {self._atlas.host_at(namespace)} has {packet.destination}"
+        path = ("vpcs", router.id, *(("vswitches", found) if found is not None else ()))
+        remedy = "give an instance this `ip`, or ask for another one"
+        where = self._atlas.place(namespace)
+        return Verdict(Code.UNKNOWN_DESTINATION, where, text, remedy, self._atlas.loaded.origin(*path))
 
     def _vswitches(self, router: Resource) -> list[VSwitch]:
         return list(self._atlas.network.vpcs[router.id].vswitches.values()) if router.kind == "vpc" else []
@@ -135,9 +154,9 @@ class Judge:
     def _owner_of(self, address: IPv4Address) -> tuple[Resource | None, object]:
         """The VPC or data centre that an address belongs to, with the prefix that a route to it would have."""
         network = self._atlas.network
-        host = next(iter(self._atlas.hosts_with(address)), None)
-        if host is not None:
-            return Resource("vpc", host.vpc), network.vpcs[host.vpc].cidr
+        instance = next(iter(self._atlas.instances_with(address)), None)
+        if instance is not None:
+            return Resource("vpc", instance.vpc), network.vpcs[instance.vpc].cidr
         for name, centre in network.data_centres.items():
             for cidr in centre.cidrs:
                 if address in cidr:
@@ -147,26 +166,27 @@ class Judge:
                 return Resource("vpc", name), vpc.cidr
         return None, None
 
-    def stopped(self, instance: str) -> Verdict:
+    def stopped(self, name: str) -> Verdict:
         """The verdict on an instance that is not running."""
-        host = self._atlas.hosts[instance]
-        text = f"instance {instance} is stopped: it keeps its address and is not reachable (R85)"
-        return Verdict(Code.STOPPED, instance, text, f"take `state: stopped` from instance {instance}", host.origin)
+        instance = self._atlas.instances[name]
+        text = f"instance {name} is stopped: it keeps its address and is not reachable (R85)"
+        where = self._atlas.place(instance.namespace)
+        return Verdict(Code.STOPPED, where, text, f"take `state: stopped` from instance {name}", instance.origin)
 
     def _blackhole(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         where = self._atlas.place(ending.namespace)
         if isinstance(ending.subject, Nexthop):
             return self._dead_leg(ending.subject, where)
         route = ending.subject if isinstance(ending.subject, KernelRoute) else None
-        if route is not None and route.metric == MAX_METRIC:
+        if route is not None and route.metric == names.MAX_METRIC:
             return self._spoofed(trace, packet, ending)
-        wish = self._atlas.wanted(route.key) if route is not None else None
+        wish = self._atlas.wanted(route) if route is not None else None
         reason = self._atlas.reasons.get(wish.owner, "") if wish is not None else ""
         text = f"{route.destination} has a dead next hop: {reason}" if route is not None and reason else ending.text
         return Verdict(Code.BLACKHOLE, where, text or "the route is a blackhole", "start it, or name another next hop")
 
     def _dead_leg(self, leg: Nexthop, where: str) -> Verdict:
-        wish = self._atlas.wanted(leg.key)
+        wish = self._atlas.wanted(leg)
         connection_id = wish.owner.id if wish is not None else ""
         connection = self._atlas.network.peering_connections.get(connection_id)
         if wish is None or connection is None:
@@ -186,7 +206,7 @@ class Judge:
     def _prohibited(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         where, step = self._atlas.place(ending.namespace), trace.last
         route = ending.subject if isinstance(ending.subject, KernelRoute) else None
-        if route is None or step is None or self._atlas.wanted(route.key) is None:
+        if route is None or step is None or self._atlas.wanted(route) is None:
             return self._plain(trace, ending)
         port = self._atlas.port(ending.namespace, step.ingress or "")
         if (ending.namespace, step.ingress) not in self._atlas.interfaces:
@@ -195,52 +215,71 @@ class Judge:
         ways = ", ".join(self._atlas.peers_used_by(route))
         text = f"it came in by {port}, and {route.destination} leads to {ways or 'another one'} (R101, D16)"
         remedy = "connect the two VPCs with a peering connection of their own"
-        if self._atlas.resource_at(ending.namespace).kind == "vbr":
-            remedy = f"write `transit: true` at vbr {where}, if its VPCs shall meet there; or {remedy}"
+        router = self._atlas.resource_at(ending.namespace)
+        if router.kind == "vbr":
+            remedy = f"write `transit: true` at vbr {router.id}, if its VPCs shall meet there; or {remedy}"
         return Verdict(Code.NOT_TRANSITIVE, where, text, remedy)
 
     def _not_forwarding(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         resource = self._atlas.resource_at(ending.namespace)
-        host = self._atlas.hosts.get(resource.id) if resource.kind == "instance" else None
-        if host is None:
+        instance = self._atlas.instances.get(resource.id) if resource.kind == "instance" else None
+        if instance is None:
             return self._plain(trace, ending)
-        return self._cannot_pass(host, packet)
+        return self._cannot_pass(instance, packet)
 
-    def _cannot_pass(self, host: Host, packet: Packet) -> Verdict:
-        text = f"instance {host.id} is the next hop for {packet.destination} and does not forward (R66)"
+    def _cannot_pass(self, instance: Instance, packet: Packet) -> Verdict:
+        where = self._atlas.place(instance.namespace)
+        text = f"instance {instance.id} is the next hop for {packet.destination} and does not forward (R66)"
         return Verdict(
-            Code.NOT_FORWARDING, host.id, text, f"write `forwarding: true` at instance {host.id}", host.origin
+            Code.NOT_FORWARDING, where, text, f"write `forwarding: true` at instance {instance.id}", instance.origin
         )
 
-    def _behind(self, namespace: str, step: Step | None) -> Host | None:
+    def _behind(self, namespace: str, step: Step | None) -> Instance | None:
         """The instance that a packet leaves a router for by a route of its own, and that does not forward."""
         if step is None or step.route is None or step.route.via is None or step.route.ifname is None:
             return None
         place = (namespace, step.route.ifname)
-        found = (host for host in self._atlas.hosts.values() if (host.router, host.port) == place)
-        return next((host for host in found if not host.forwards), None)
+        found = (instance for instance in self._atlas.instances.values() if (instance.router, instance.port) == place)
+        return next((instance for instance in found if not instance.forwards), None)
 
     def _spoofed(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         where, step = self._atlas.place(ending.namespace), trace.last
         place = (ending.namespace, (step.ingress if step is not None else None) or "")
         port = self._atlas.port(*place)
-        host = next((host for host in self._atlas.hosts.values() if (host.router, host.port) == place), None)
+        instance = next(
+            (instance for instance in self._atlas.instances.values() if (instance.router, instance.port) == place), None
+        )
         beyond = self._behind(ending.namespace, step)
-        if host is not None and beyond is not None and host.address == packet.source:
+        if instance is not None and beyond is not None and instance.address == packet.source:
             # Its port is guarded, and the source check takes the answer for spoofed: a consequence, not the cause.
             return self._cannot_pass(beyond, packet)
         text = f"{port} may not send as {packet.source}"
         remedy = "send from its own address; `forwarding: true` is for an instance that forwards for others"
-        if host is None:
+        if instance is None:
             return Verdict(Code.SPOOFED, where, ending.text or text)
-        text += f": its address is {host.address}" if host.address != packet.source else f": {ending.text}"
-        return Verdict(Code.SPOOFED, where, text, remedy, host.origin)
+        text += f": its address is {instance.address}" if instance.address != packet.source else f": {ending.text}"
+        return Verdict(Code.SPOOFED, where, text, remedy, instance.origin)
 
     def _no_link(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         return replace(self._plain(trace, ending), remedy="set it up again, or let `sudo dataplane apply` mend it")
 
+    def _not_admitted(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
+        sender = self._atlas.host_at(trace.last.namespace) if trace.last is not None else ""
+        text = f"{ending.text}: nobody on {sender} may send them (P7)"
+        remedy = f"send from an address that {sender} has; `forwarding: true` is for who forwards for others"
+        return replace(self._plain(trace, ending), text=text, remedy=remedy)
+
+    def _tunnel_mtu(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
+        remedy = "send smaller packets, or raise `mtu` of the underlay under `hosts`, where its network can take it"
+        return replace(self._plain(trace, ending), remedy=remedy)
+
     def _mtu(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         remedy = "send smaller packets, or raise `mtu` of the VPCs at both ends of the link"
+        router = self._atlas.resource_at(ending.namespace)
+        instance = self._atlas.instances.get(router.id) if router.kind == "instance" else None
+        vpc = instance.vpc if instance is not None else router.id if router.kind == "vpc" else None
+        if vpc is not None and self._atlas.placement.spans_hosts(vpc):
+            remedy = f"send smaller packets: {vpc} spans hosts, and its tunnels need {names.VXLAN_OVERHEAD_BYTES} bytes"
         return replace(self._plain(trace, ending), remedy=remedy)
 
 

@@ -5,15 +5,16 @@ Where a live kernel can be asked, its answer decides where the packet goes, and 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from dataplane.model.kernel import VlanLink
+from dataplane.model.kernel import VlanLink, VxlanLink
 from dataplane.model.path import Answer, Packet
 from dataplane.observe.why.code import Code
 from dataplane.observe.why.lookup import Decision, decide, source_check
 from dataplane.observe.why.scene import LOOPBACK, LinkView, Place, Scene
 from dataplane.observe.why.trace import Ending, Step, Trace
+from dataplane.observe.why.tunnel import cross
 
 Ask = Callable[[str, str | None, Packet], Answer | None]
 """Namespace, ingress and packet -> the kernel's answer; None where it cannot be asked."""
@@ -89,7 +90,7 @@ class _Walk:
         link = self._scene.link((namespace, ingress))
         if link is None:
             return Ending(Code.NO_LINK, namespace, None, f"{ingress} in {namespace} is missing")
-        return Ending(Code.NO_LINK, namespace, link.object, link.trouble) if link.trouble else None
+        return Ending(link.code, namespace, link.object, link.trouble) if link.trouble else None
 
     def _hop(self, namespace: str, ingress: str | None, ttl: int) -> _Hop:
         scene, packet = self._scene, self._packet
@@ -150,10 +151,14 @@ class _Walk:
         if link is None:
             return _Hop(step, ending=Ending(Code.NO_LINK, namespace, None, f"{egress} in {namespace} is missing"))
         if link.trouble:
-            return _Hop(step, ending=Ending(Code.NO_LINK, namespace, link.object, link.trouble))
+            return _Hop(step, ending=Ending(link.code, namespace, link.object, link.trouble))
         if self._packet.size_bytes > link.mtu_bytes:
             text = f"{egress} takes {link.mtu_bytes} bytes, the packet has {self._packet.size_bytes}"
-            return _Hop(step, ending=Ending(Code.MTU, namespace, link.object, text))
+            code = Code.TUNNEL_MTU if isinstance(link.object, VxlanLink) else Code.MTU
+            return _Hop(step, ending=Ending(code, namespace, link.object, text))
+        if isinstance(link.object, VxlanLink):
+            passage = cross(self._scene, step, link.object, self._packet)
+            return _Hop(replace(step, crossing=passage.crossing), passage.onward, passage.ending)
         trouble = self._neighbour_trouble(step, link)
         if trouble:
             return _Hop(step, ending=Ending(Code.NO_NEIGHBOUR, namespace, link.object, trouble))

@@ -1,13 +1,21 @@
 """Which namespace `exec` enters, and what it says where there is none."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
 from dataplane.cli import instances
+from dataplane.cli.instances import Applied
 from dataplane.cli.main import cli
+from tests.fakes.networks import PEERED, THREE_HOSTS, TWO_CIRCUITS, network
+from tests.unit.observe.test_why_hosts import LINES_APART
+
+ATTACHED = PEERED.replace(
+    "ip: 172.16.1.10}}",
+    "ip: 172.16.1.10}, box: {vswitch: vsw-1, attach: {namespace: container-7}},"
+    " daemon: {vswitch: vsw-1, attach: {pid: 4242}}}",
+)
 
 
 @pytest.fixture
@@ -15,16 +23,10 @@ def entered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, 
     """A host with two instances of ours, one attached by name and one by process; notes what would be entered."""
     for name in ("dp-i-ecs-1", "dp-i-web", "dp-vpc-red", "foreign"):
         (tmp_path / name).touch()
-    attached = {
-        "box": SimpleNamespace(attach=SimpleNamespace(namespace="container-7", pid=None)),
-        "daemon": SimpleNamespace(attach=SimpleNamespace(namespace=None, pid=4242)),
-        "web": SimpleNamespace(attach=None),
-    }
-    network = SimpleNamespace(vpcs={"red": SimpleNamespace(instances=attached)})
     calls: list[tuple[str, tuple[str, ...]]] = []
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(instances, "NETNS_DIRECTORY", tmp_path)
-    monkeypatch.setattr(instances, "attached_namespaces", lambda: instances._attached(SimpleNamespace(network=network)))
+    monkeypatch.setattr(Applied, "load", lambda: Applied(network(ATTACHED).network))
     monkeypatch.setattr("dataplane.cli.enter.become", lambda reference, command: calls.append((reference, command)))
     return calls
 
@@ -66,8 +68,55 @@ def test_an_unknown_instance_is_refused_with_what_is_near(entered, instance: str
 
 def test_where_nothing_is_applied_it_says_so(entered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(instances, "NETNS_DIRECTORY", tmp_path / "none")
-    monkeypatch.setattr(instances, "attached_namespaces", dict)
+    monkeypatch.setattr(Applied, "load", Applied)
     assert "nothing is applied" in run("web").stderr
+
+
+def test_an_instance_of_another_host_is_said_to_be_there(entered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Applied, "load", lambda: Applied(network(THREE_HOSTS).network, "host-1"))
+    result = run("b3", "--", "true")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "error: instance b3 is on host-3 (this is host-1): run it there.\n",
+    )
+    assert entered == []
+    assert "there is no instance a1 on this host" in run("a1").stderr, "it ought to be here, and is not"
+
+
+def test_an_attached_instance_of_another_host_is_not_entered(entered, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = THREE_HOSTS.replace("ip: 172.16.3.10}", "ip: 172.16.3.10, attach: {namespace: foreign}}")
+    monkeypatch.setattr(Applied, "load", lambda: Applied(network(text).network, "host-1"))
+    assert "instance b3 is on host-3" in run("b3").stderr
+    monkeypatch.setattr(Applied, "load", lambda: Applied(network(text).network, "host-3"))
+    assert run("b3", "true").exit_code == 0
+    assert entered == [("foreign", ("true",))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "hosts"),
+    [
+        ("instance", "fw", ("host-1",)),
+        ("vpc", "vpc-b", ("host-2", "host-3")),
+        ("peering_connection", "pcx", ("host-1", "host-2", "host-3")),
+        ("vbr", "vpc-b", ()),
+        ("port", "dpx1", ()),
+    ],
+)
+def test_which_hosts_have_what(kind: str, name: str, hosts: tuple[str, ...]) -> None:
+    applied = Applied(network(THREE_HOSTS).network, "host-1")
+    assert applied.hosts_of(kind, name) == hosts
+    assert Applied().hosts_of(kind, name) == ()
+    sentence = applied.elsewhere(kind, name)
+    assert sentence == ("vpc vpc-b is on host-2 and host-3 (this is host-1): run it there." if kind == "vpc" else "")
+
+
+def test_a_vbr_is_where_its_line_comes_in() -> None:
+    """And nothing is anywhere else in a network that names no hosts."""
+    assert Applied(network(TWO_CIRCUITS).network).hosts_of("vbr", "vbr-1") == ("",)
+    assert Applied(network(TWO_CIRCUITS).network).elsewhere("vbr", "vbr-1") == ""
+    sentence = "vbr vbr-1 is on host-2 (this is host-1): run it there."
+    assert Applied(network(LINES_APART).network, "host-1").elsewhere("vbr", "vbr-1") == sentence
+    assert Applied(network(LINES_APART).network, "host-2").elsewhere("vbr", "vbr-1") == ""
 
 
 def test_completion_offers_the_instances(entered) -> None:

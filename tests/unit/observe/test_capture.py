@@ -52,6 +52,40 @@ def test_what_a_word_means(target: str, places: list[str]) -> None:
     assert words(target) == places
 
 
+ACROSS = [
+    Port("dp-vpc-vpc-1", "dpx12", ("vpc_tunnel", "vpc-1"), VPC_1),
+    Port("dp-vpc-vpc-1", "dpx13", ("peering_tunnel", "pcx-1"), VPC_1),
+    Port("dp-vpc-vpc-1", "dpx14", ("next_hop_tunnel", "fw"), VPC_1),
+]
+"""Tunnels to other hosts."""
+
+
+@pytest.mark.parametrize(
+    ("target", "places"),
+    [
+        ("vpc-1", ["vpc-1 <-> other hosts (dpx12 in dp-vpc-vpc-1)"]),
+        ("vpc/vpc-1", ["vpc-1 <-> other hosts (dpx12 in dp-vpc-vpc-1)"]),
+        (
+            "pcx-1",
+            [
+                "pcx-1 vpc-1 <-> vpc-2 (dpr5 in dp-vpc-vpc-1)",
+                "pcx-1 vpc-2 <-> vpc-1 (dpr6 in dp-vpc-vpc-2)",
+                "pcx-1 vpc-1 <-> other hosts (dpx13 in dp-vpc-vpc-1)",
+            ],
+        ),
+        ("dpx14", ["vpc-1 <-> tunnel to fw (dpx14 in dp-vpc-vpc-1)"]),
+    ],
+)
+def test_what_leads_to_other_hosts_is_heard_at_its_tunnel(target: str, places: list[str]) -> None:
+    points = find_points(target, [*PORTS, *ACROSS], LINES, ("eth0", "eth1"))
+    assert [point.description for point in points] == places
+
+
+def test_an_instance_is_not_taken_for_the_tunnel_to_it() -> None:
+    with pytest.raises(UnknownTarget, match="nothing live on this host is called fw"):
+        find_points("fw", [*PORTS, *ACROSS], LINES, ())
+
+
 def test_a_vbr_is_heard_at_its_router_where_the_wire_is_not_to_be_found() -> None:
     at_router = ["vbr-1 <-> line (dpl9 in dp-vbr-vbr-1)"]
     assert words("vbr-1", lines={}) == at_router
