@@ -1,4 +1,4 @@
-"""The language of what stands around the agent's host: nodes and wires. Shapes only.
+"""The language of what stands around the agents' hosts: nodes, wires, the underlay. Shapes only.
 
 ::
 
@@ -13,6 +13,7 @@
       - {ends: [host-1/eth1, idc-router/eth1]}
       - {ends: [host-1/eth2, idc-router/eth2], mtu: 1400}
       - {ends: [idc-router/lan, idc-host/eth0]}
+      - {ends: [stranger/eth0, underlay/stranger]}     # a port of the switch that joins the hosts
 """
 
 from collections.abc import Mapping
@@ -90,7 +91,7 @@ class NodeRouteSpec(Model):
 
 
 class NodeSpec(Model):
-    """A router or host outside the agent's host: a data centre's, as a rule."""
+    """A router or host outside the agents' hosts: a data centre's, as a rule."""
 
     interfaces: Mapping[Annotated[str, Kind(parse_interface_name)], InterfaceSpec] = Field(default_factory=dict)
     routes: tuple[NodeRouteSpec, ...] = ()
@@ -111,6 +112,14 @@ class NodeSpec(Model):
     def addresses(self) -> tuple[tuple[str, IPv4Interface], ...]:
         """All addresses that the file gives it, each with its interface; the first one is its own in flows."""
         return tuple((name, address) for name, spec in self.interfaces.items() for address in spec.address)
+
+
+class UnderlaySpec(Model):
+    """What joins the hosts of a network that spans several: a switch of the lab's own."""
+
+    mtu: Annotated[int, Whole("an MTU", MIN_MTU, MAX_MTU)] | None = Field(
+        default=None, description="Of all its cables to hosts, in bytes; left out: the largest of the network's hosts."
+    )
 
 
 class WireSpec(Model):

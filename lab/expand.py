@@ -7,8 +7,9 @@ from ipaddress import IPv4Address
 from itertools import product
 
 from dataplane.model.resource import Origin
+from lab.inventory import Inventory
 from lab.language import FlowSpec, LabFile, NotReachSpec, ReachSpec
-from lab.model import Expectation, Flow, Inventory, Node, Protocol
+from lab.model import Expectation, Flow, Node, Protocol
 
 Path = tuple[str | int, ...]
 Complain = Callable[[Path, str, str], None]
@@ -56,19 +57,28 @@ class FlowMaker:
 
     def _target(self, path: Path, spec: FlowSpec, source: Node | None, id: str) -> Node | IPv4Address | None:
         """An instance, a node, a router by one of its addresses, or a service as the VPC of the flow has it."""
-        if id in self.inventory.routers and id not in self.inventory.nodes and spec.address is not None:
-            return self.inventory.router(id, spec.address)
+        is_router = id.rpartition("/")[2] in self.inventory.routers and id not in self.inventory.nodes
+        if is_router and spec.address is not None and self.inventory.knows(id):
+            return self._router(path, spec.address, id)
         if id not in self.inventory.services or id in self.inventory.nodes:
             return self._node((*path, "to"), id)
         if not isinstance(spec, ReachSpec):
             return self.inventory.services[id]  # wherever it is: it must not be reached there
-        vpc = source.vpc if source is not None else None
-        last = [id for step in spec.via for id in step if id in self.inventory.routers]
-        if vpc is None and not last:
+        if source is not None and source.vpc is not None:
+            return self.inventory.service(id, source.vpc, source.host)
+        parts = [part for step in spec.via for part in map(self.inventory.part, step) if part is not None]
+        if not parts:
             remedy = "end `via` with the VPC whose service it is"
             self.complain((*path, "to"), f"`{id}` is a service, and each VPC has one of its own", remedy)
             return None
-        return self.inventory.service(id, vpc if vpc is not None else last[-1])
+        return self.inventory.service(id, *parts[-1])
+
+    def _router(self, path: Path, address: IPv4Address, id: str) -> Node | None:
+        if self.inventory.part(id) is None:
+            choices = " or ".join(f"{host}/{id}" for host in self.inventory.routers[id])
+            self.complain((*path, "to"), f"`{id}` has a router on several hosts", f"write {choices}")
+            return None
+        return self.inventory.router(id, address)
 
     def _has_two_ends(self, path: Path, destination: Node) -> bool:
         only_answers = destination.id not in self.inventory.nodes
@@ -120,7 +130,7 @@ class FlowMaker:
         known = self.inventory.known
         for key, way in (("via", spec.via), ("back_via", spec.back_via or ())):
             for id in (id for step in way for id in step):
-                if id not in known:
+                if not self.inventory.knows(id):
                     self._unknown((*path, key), id, "an instance, node, VPC, VBR or host", known)
 
     def _unknown(self, path: Path, id: str, what: str, known: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Run flows on a host, simulated or real, and judge them.
+"""Run flows on hosts, simulated or real, and judge them.
 
 It decides what is sent together and what is tried again; packets are ``lab/traffic``'s, verdicts are ``lab/judge``'s.
 """
@@ -10,14 +10,19 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 
 from dataplane.errors import HostError
-from lab.host import Host, opened
+from lab.host import Host, opened_all
+from lab.inventory import Inventory
 from lab.judge import judge, needs_another_try
-from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Inventory, Node, Protocol, node_namespace
+from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Node, Protocol, node_namespace
 from lab.traffic.exchange import Exchange, Patience
 from lab.traffic.probe import IcmpProbe
 
 _TOGETHER = 64
-"""Probes at once: few enough for a sniffer's buffer, and for one thread to answer within the patience."""
+"""Probes at once: few enough for a sniffer's buffer."""
+
+_ANSWERED_TOGETHER = 16
+"""Those of them that must be answered: few enough for one thread to see and answer them all within the patience, over
+three hosts and in an emulated machine. A batch is over with its last answer, so that small ones cost nothing."""
 
 _TRIES = 10
 _RATE_LIMIT_S = 2.1
@@ -31,7 +36,7 @@ Hops = tuple[IPv4Address | None, ...]
 def run(
     flows: Sequence[Flow],
     inventory: Inventory,
-    host: Host,
+    hosts: Sequence[Host],
     *,
     nodes: Mapping[str, int] = MappingProxyType({}),
     patience: Patience = Patience(),  # noqa: B008 (frozen)
@@ -40,8 +45,8 @@ def run(
     """Prove every flow with real packets.
 
     Args:
-        host: where the network is: simulated, or ``Here``.
-        nodes: id -> open network namespace of the nodes around it; they stay the caller's.
+        hosts: where the network is: simulated ones, or ``Here`` alone.
+        nodes: id -> open network namespace of the nodes around them; they stay the caller's.
         on_result: called with each result as it comes, not in the order of ``flows``.
 
     Returns:
@@ -52,9 +57,9 @@ def run(
     """
     raise_open_files_limit()
     results: dict[int, FlowResult] = {}
-    with opened(host) as inside:
+    with opened_all(hosts) as inside:
         namespaces = {**inside, **{node_namespace(id): descriptor for id, descriptor in nodes.items()}}
-        _check_nodes(flows, namespaces, host)
+        _check_nodes(flows, namespaces)
         exchange = Exchange(namespaces, patience)
         try:
             for batch in _batches(flows):
@@ -75,14 +80,14 @@ def raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _check_nodes(flows: Sequence[Flow], namespaces: Mapping[str, int], host: Host) -> None:
+def _check_nodes(flows: Sequence[Flow], namespaces: Mapping[str, int]) -> None:
     nodes: dict[str, Node] = {}
     for flow in flows:
         nodes |= {node.id: node for node in (flow.source, flow.destination) if node is not None}
     missing = [node for node in nodes.values() if node.namespace not in namespaces]
     if missing:
         names = ", ".join(f"{node.id} ({node.namespace})" for node in missing)
-        raise HostError(f"host {host.name} has no namespace for {names}: is the network applied there?")
+        raise HostError(f"there is no namespace for {names}: is the network applied?")
 
 
 def _batches(flows: Sequence[Flow]) -> list[list[int]]:
@@ -90,15 +95,17 @@ def _batches(flows: Sequence[Flow]) -> list[list[int]]:
 
     Those that await an ICMP error come before those that merely provoke some, which use up what Linux allows.
     """
-    order: tuple[list[int], ...] = ([], [], [], [])
+    answered: list[int] = []
+    order: tuple[list[int], ...] = ([], [], [])
     for number, flow in enumerate(flows):
         if flow.protocol is Protocol.TRACE:
-            order[1].append(number)
-        elif flow.expectation is Expectation.REACH:
             order[0].append(number)
+        elif flow.expectation is Expectation.REACH:
+            answered.append(number)
         else:
-            order[2 if flow.answer else 3].append(number)
-    return [numbers[first : first + _TOGETHER] for numbers in order for first in range(0, len(numbers), _TOGETHER)]
+            order[1 if flow.answer else 2].append(number)
+    sized = [(answered, _ANSWERED_TOGETHER), *((numbers, _TOGETHER) for numbers in order)]
+    return [numbers[first : first + size] for numbers, size in sized for first in range(0, len(numbers), size)]
 
 
 def _run_batch(exchange: Exchange, flows: Sequence[Flow], batch: Sequence[int]) -> dict[int, Evidence]:

@@ -11,14 +11,15 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from dataplane.errors import HostError
 from lab.child import child, in_child
+from lab.model import lab_name
 from lab.pins import MOUNTS, NETWORK, ROOT, host_folder, pin
 from lab.syscalls import (
     CLONE_NEWNET,
@@ -39,7 +40,6 @@ from lab.syscalls import (
 
 NAMESPACES = Path("/run/netns")
 _OWN_FOLDERS = (NAMESPACES, Path("/run/dataplane"), Path("/var/lib/dataplane"))
-_HERE_NAME = "here"
 _NUMBERS_PER_PROCESSOR = 4096
 """``COOKIE_LOCAL_BATCH`` of the kernel; using them up takes 12 ms."""
 _SIOCSIFFLAGS = 0x8914
@@ -66,9 +66,13 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """This machine, as it is."""
+    """This machine, as it is.
 
-    name: str = _HERE_NAME
+    Args:
+        name: of the host of a lab whose part it plays.
+    """
+
+    name: str
 
     def enter(self) -> None:
         return
@@ -149,6 +153,18 @@ def opened(host: Host) -> Iterator[Mapping[str, int]]:
     finally:
         for descriptor in namespaces.values():
             os.close(descriptor)
+
+
+@contextmanager
+def opened_all(hosts: Sequence[Host]) -> Iterator[Mapping[str, int]]:
+    """The network namespaces of several hosts, as ``lab_name`` calls them, open for the length of a block."""
+    names = [host.name for host in hosts]
+    with ExitStack() as stack:
+        found: dict[str, int] = {}
+        for host in hosts:
+            inside = stack.enter_context(opened(host))
+            found |= {lab_name(host.name, namespace, names): descriptor for namespace, descriptor in inside.items()}
+        yield found
 
 
 @dataclass(frozen=True, slots=True)

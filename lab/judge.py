@@ -7,18 +7,19 @@ that it has no business in has failed, and so has a flow that must not arrive an
 from collections.abc import Sequence
 
 from dataplane.model import names
+from lab.inventory import Inventory
 from lab.model import (
-    HOST_NAMESPACE,
+    UNDERLAY,
     Direction,
     Evidence,
     Expectation,
     Flow,
     FlowResult,
-    Inventory,
     Node,
     Protocol,
     Sighting,
     Way,
+    node_namespace,
 )
 
 
@@ -130,7 +131,7 @@ def _via_faults(name: str, via: Way, sightings: Sequence[Sighting], inventory: I
     path = list(_namespaces(sightings))
     position = 0
     for step in via:
-        namespaces = [inventory.namespace(id) for id in step]
+        namespaces = [namespace for id in step for namespace in inventory.namespaces(id)]
         passed_at = [path.index(namespace, position) for namespace in namespaces if namespace in path[position:]]
         if not passed_at:
             missed = " nor ".join(inventory.describe(namespace) for namespace in namespaces)
@@ -143,14 +144,16 @@ def _via_faults(name: str, via: Way, sightings: Sequence[Sighting], inventory: I
 def _leaks(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
     """Sightings, of whatever direction, where this flow has no business."""
     allowed = {flow.source.namespace, *_router(flow.source, inventory)}
-    allowed |= {inventory.namespace(id) for id in flow.passes}
+    allowed |= {namespace for id in flow.passes for namespace in inventory.namespaces(id)}
     if flow.destination is not None:
         allowed.add(flow.destination.namespace)  # a packet that must not reach it is a fault of its own
         if flow.expectation is Expectation.REACH:
             allowed |= _router(flow.destination, inventory)
+    hosts = inventory.hosts_of(allowed)
     leaked: dict[str, str] = {}
     for seen in evidence.sightings:
-        if seen.namespace not in allowed and not _is_on_line(seen, flow, inventory):
+        is_between = _is_on_line(seen, flow, inventory) or _is_on_underlay(seen, hosts, inventory)
+        if seen.namespace not in allowed and not is_between:
             leaked.setdefault(seen.namespace, seen.ifname)
     return [
         f"seen in {inventory.describe(namespace)} on {ifname}, where it has no business"
@@ -159,15 +162,29 @@ def _leaks(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
 
 
 def _router(node: Node, inventory: Inventory) -> set[str]:
-    """The namespace of a node's VRouter, where it is in a VPC."""
-    return set() if node.vpc is None else {inventory.routers[node.vpc]}
+    """The namespace of the part of its VPC that a node is behind, where it is in one."""
+    router = inventory.router_of(node)
+    return set() if router is None else {router}
 
 
 def _is_on_line(seen: Sighting, flow: Flow, inventory: Inventory) -> bool:
     """Whether it was seen on the line of a VBR that the flow passes: on the device, or where a VLAN stands in."""
-    devices = {device for vbr, device in inventory.lines.items() if vbr in flow.passes}
-    is_stand_in = bool(devices) and names.is_port_ifname(seen.ifname)
-    return seen.namespace == HOST_NAMESPACE and (seen.ifname in devices or is_stand_in)
+    lines = [line for vbr, line in inventory.lines.items() if vbr in flow.passes]
+    devices = {device for namespace, device in lines if namespace == seen.namespace}
+    return seen.ifname in devices or (bool(devices) and names.is_port_ifname(seen.ifname))
+
+
+def _is_on_underlay(seen: Sighting, hosts: frozenset[str], inventory: Inventory) -> bool:
+    """Whether it was seen between hosts, which only a flow that leaves its host may be.
+
+    Args:
+        hosts: those that the flow may be on.
+    """
+    if len(hosts) < 2:
+        return False
+    if seen.namespace == node_namespace(UNDERLAY):
+        return seen.ifname in hosts  # a port of the switch is named after its host
+    return bool(hosts & inventory.hosts_of([seen.namespace])) and seen.ifname == inventory.underlay.get(seen.namespace)
 
 
 def _namespaces(sightings: Sequence[Sighting]) -> tuple[str, ...]:

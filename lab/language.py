@@ -7,6 +7,8 @@
     description: What it shows.
     hosts:
       host-1: {network: network.yaml}       # a simulated host, and what its agent applies
+      host-2: {}                            # the same, if the network spans several
+    underlay: {mtu: 9000}                   # what joins them, where it is to differ from what the network says
     behind:
       gateway-1: [203.0.113.7]              # addresses that an instance is the way to, put on its lo
     must_reach:
@@ -16,7 +18,7 @@
       - {from: b-1, to: [c-1, 100.64.0.9], via: [vpc-a], answer: prohibited}
 
 ``nodes:`` (data-centre routers and the like) and ``wires:`` stand beside ``hosts:``; their shapes are in ``around.py``.
-A step of ``via`` may be a list: one of these.
+A step of ``via`` may be a list: one of these. ``HOST/VPC`` is the part of a VPC that is on one host.
 """
 
 from collections.abc import Mapping
@@ -26,11 +28,13 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from dataplane.config.base import Model
-from dataplane.config.kinds import Flag, HostAddress, Kind, ResourceId, Whole, Word
+from dataplane.config.kinds import EmptyMap, Flag, HostAddress, Kind, ResourceId, Whole, Word
 from dataplane.config.values import parse_address, parse_id, parse_version, refuse
-from lab.around import NodeSpec, WireSpec
+from lab.around import NodeSpec, UnderlaySpec, WireSpec
 from lab.model import Protocol
 from lab.traffic.packet import ANSWERS
+
+NETWORK_FILE = "network.yaml"
 
 DEFAULT_PORT = 7
 """The port of the echo service, which is what listens."""
@@ -62,7 +66,13 @@ def _parse_file(value: Any) -> str:
 
 def _parse_target(value: Any) -> str | IPv4Address:
     is_address = isinstance(value, str) and value.replace(".", "").isdigit() and "." in value
-    return parse_address(value) if is_address else parse_id(value)
+    return parse_address(value) if is_address else _parse_place(value)
+
+
+def _parse_place(value: Any) -> str:
+    """An id, with the host in front for a part of a VPC."""
+    host, slash, id = value.partition("/") if isinstance(value, str) else ("", "", value)
+    return f"{parse_id(host)}/{parse_id(id)}" if slash else parse_id(value)
 
 
 def _parse_protocol(value: Any) -> Protocol:
@@ -80,7 +90,8 @@ def _steps(value: Any) -> Any:
 
 
 Ids = Annotated[tuple[ResourceId, ...], BeforeValidator(_one_or_many)]
-Steps = Annotated[tuple[Annotated[tuple[ResourceId, ...], Field(min_length=1)], ...], BeforeValidator(_steps)]
+PlaceId = Annotated[str, Kind(_parse_place)]
+Steps = Annotated[tuple[Annotated[tuple[PlaceId, ...], Field(min_length=1)], ...], BeforeValidator(_steps)]
 Targets = Annotated[tuple[Annotated[Target, Kind(_parse_target)], ...], BeforeValidator(_one_or_many)]
 Protocols = Annotated[tuple[Annotated[Protocol, Kind(_parse_protocol)], ...], BeforeValidator(_one_or_many)]
 Addresses = Annotated[tuple[HostAddress, ...], BeforeValidator(_one_or_many)]
@@ -89,14 +100,16 @@ Addresses = Annotated[tuple[HostAddress, ...], BeforeValidator(_one_or_many)]
 class HostSpec(Model):
     """A simulated host, on which the agent's command runs."""
 
-    network: Annotated[str, Kind(_parse_file)] = Field(description="What it applies, beside lab.yaml.")
+    network: Annotated[str, Kind(_parse_file)] = Field(
+        default=NETWORK_FILE, description="What it applies, beside lab.yaml: the same on all hosts."
+    )
 
 
 class FlowSpec(Model):
     """Flows from each of some instances to each of some others.
 
-    ``via`` and ``back_via`` name instances, VPCs, VBRs and nodes that the packet must pass, in order, besides the VPCs
-    of the two ends; wherever else it is seen, the flow has failed.
+    ``via`` and ``back_via`` name instances, VPCs, VBRs and nodes that the packet must pass, in order, besides the
+    parts of VPCs that the two ends are in; wherever else it is seen, the flow has failed.
     """
 
     from_: Ids = Field(alias="from", min_length=1)
@@ -142,7 +155,8 @@ class LabFile(Model):
     version: Annotated[int, Kind(parse_version)]
     title: Annotated[str, Kind(_parse_title)]
     description: Annotated[str, Kind(_parse_text)] = ""
-    hosts: Mapping[ResourceId, HostSpec]
+    hosts: Annotated[Mapping[ResourceId, Annotated[HostSpec, EmptyMap]], Field(min_length=1)]
+    underlay: UnderlaySpec | None = None
     behind: Mapping[ResourceId, Addresses] = Field(default_factory=dict)
     nodes: Mapping[ResourceId, NodeSpec] = Field(default_factory=dict)
     wires: tuple[WireSpec, ...] = ()
@@ -150,7 +164,14 @@ class LabFile(Model):
     must_not_reach: tuple[NotReachSpec, ...] = ()
 
     @model_validator(mode="after")
-    def _has_one_host(self) -> Self:
-        if len(self.hosts) != 1:
-            raise refuse(f"{len(self.hosts)} hosts", None, "write exactly one: labs of several hosts come later")
+    def _has_one_network(self) -> Self:
+        networks = sorted({spec.network for spec in self.hosts.values()})
+        if len(networks) > 1:
+            found = " and ".join(networks)
+            raise refuse(f"hosts with {found}", None, "write one network for all: each host applies its own part of it")
         return self
+
+    @property
+    def network(self) -> str:
+        """The file or folder that every host applies."""
+        return next(iter(self.hosts.values())).network

@@ -1,11 +1,10 @@
 """The lab's vocabulary: nodes, flows, what a sniffer saw, what became of a flow. Frozen values, no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
-from dataplane.model import names
 from dataplane.model.resource import NOWHERE, Origin
 
 
@@ -26,18 +25,36 @@ class Expectation(StrEnum):
 
 
 HOST_NAMESPACE = ""
-"""How the host's own namespace is called among its named ones."""
+"""How a host's own namespace is called among its named ones."""
+
+UNDERLAY = "underlay"
+"""The id of the node that joins the hosts of a network that spans several."""
+
+
+def lab_name(host: str, namespace: str, hosts: Sequence[str]) -> str:
+    """How a namespace of a host is called in a lab.
+
+    Namespaces of several hosts may have one name, so there the host stands in front: ``host-2/dp-vpc-a``,
+    ``host-2/`` for its own. With one host it is the name alone.
+    """
+    return f"{host}/{namespace}" if len(hosts) > 1 else namespace
+
+
+def node_namespace(id: str) -> str:
+    """How the namespace of a node around the hosts is called in a lab; no file and no host can have that name."""
+    return f"node/{id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What sends or receives: an instance, a service as one VPC has it, or a node around the host.
+    """What sends or receives: an instance, a service as one VPC has it, or a node around the hosts.
 
     Args:
-        vpc: the VPC that it is in; None for a node around the host.
-        namespace: the name of its network namespace on the host, or ``node_namespace(id)``.
+        vpc: the VPC that it is in; None for a node around the hosts.
+        namespace: its network namespace, as ``lab_name`` or ``node_namespace`` calls it.
         address: its own address; None where ``network.yaml`` leaves it to the product.
         what: the noun for people.
+        host: the name of the host that it is on; empty for a node around the hosts.
     """
 
     id: str
@@ -45,72 +62,10 @@ class Node:
     namespace: str
     address: IPv4Address | None
     what: str = "instance"
+    host: str = ""
 
     def __str__(self) -> str:
         return f"{self.what} {self.id}"
-
-
-def node_namespace(id: str) -> str:
-    """How the namespace of a node around the host is called among the host's; no file can have that name."""
-    return f"node/{id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """Who is who on a host.
-
-    Args:
-        nodes: id -> instance, or node around the host.
-        routers: VPC id -> the name of its VRouter's namespace.
-        borders: VBR id -> the name of its namespace.
-        lines: VBR id -> the host's device that its line is on.
-        services: service id -> its address, the same in every VPC of its region.
-        host: the name of the host itself, whose own namespace a way can name by it.
-    """
-
-    nodes: Mapping[str, Node]
-    routers: Mapping[str, str]
-    borders: Mapping[str, str] = field(default_factory=dict)
-    lines: Mapping[str, str] = field(default_factory=dict)
-    services: Mapping[str, IPv4Address] = field(default_factory=dict)
-    host: str = ""
-
-    def namespace(self, id: str) -> str:
-        """The namespace of an instance or node; where none has the id, of a router, or the host's own.
-
-        Raises:
-            KeyError: there is none of them.
-        """
-        node = self.nodes.get(id)
-        if node is not None:
-            return node.namespace
-        if id == self.host:
-            return HOST_NAMESPACE
-        return self.routers[id] if id in self.routers else self.borders[id]
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """All ids that a way can name."""
-        return (*self.nodes, *self.routers, *self.borders, *filter(None, [self.host]))
-
-    def router(self, vpc: str, address: IPv4Address) -> Node:
-        """The VRouter of a VPC itself, by one of its addresses, such as the source of a health check (R43)."""
-        return Node(vpc, vpc, self.routers[vpc], address, "vpc")
-
-    def service(self, id: str, vpc: str) -> Node:
-        """A service as a VPC has it."""
-        return Node(id, vpc, names.service_namespace(vpc), self.services[id], "service")
-
-    def describe(self, namespace: str) -> str:
-        """A namespace in the words of the network."""
-        for node in self.nodes.values():
-            if node.namespace == namespace:
-                return str(node) if node.vpc is None else f"{node} ({namespace})"
-        for what, routers in (("vpc", self.routers), ("vbr", self.borders)):
-            for id, router in routers.items():
-                if router == namespace:
-                    return f"the router of {what} {id} ({namespace})"
-        return f"namespace {namespace}" if namespace else "the host's own namespace"
 
 
 Way = tuple[tuple[str, ...], ...]

@@ -1,14 +1,14 @@
-"""Build the nodes and wires around a host: namespaces, cables, addresses, routes, VLANs, routers' own scripts.
+"""Build the nodes and wires around hosts: namespaces, cables, addresses, routes, VLANs, routers' own scripts.
 
 Everything here may be done twice: what is there stays, what is missing is made. It knows nothing of flows,
-and it never changes the host but for the ends of its wires.
+and it never changes a host but for the ends of its wires.
 """
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from lab import pins
 from lab.around import End
 from lab.child import in_child
 from lab.host import Host, Process, inhabitants, opened, set_up
-from lab.model import node_namespace
+from lab.model import HOST_NAMESPACE, node_namespace
 from lab.product import Product
 from lab.surroundings import PlannedNode, Surroundings, Vlan, Wire
+from lab.switch import address_uplinks, make_switch
 from lab.syscalls import CLONE_NEWNET, in_network, namespace_id, unshare
 from lab.vlan import has_8021q, make_vlans
 
@@ -39,7 +40,7 @@ _WIRE_ALIAS = "dataplane-lab wire "
 """By which the ends of wires are recognised in a host."""
 
 Descriptors = Mapping[str, int]
-"""Place (the id of a node, or the host's name) -> its open network namespace."""
+"""Place (the id of a node, or the name of a host) -> its open network namespace."""
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def remove_wires(host: Host) -> None:
     """Take away the ends of wires that a host has, and nothing else of it."""
     from pyroute2 import IPRoute
 
-    with opened(host) as namespaces, in_network(namespaces[""]), IPRoute() as netlink:
+    with opened(host) as namespaces, in_network(namespaces[HOST_NAMESPACE]), IPRoute() as netlink:
         for link in netlink.get_links():
             if str(link.get_attr("IFLA_IFALIAS")).startswith(_WIRE_ALIAS):
                 netlink.link("del", index=link["index"])
@@ -133,17 +134,18 @@ def remove_wires(host: Host) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds what is around a host.
+    """Builds what is around the hosts.
 
     Args:
         topology: the lab's name, for marks and messages.
+        hosts: as the surroundings name them, in that order.
         scripts: as ``cpe_scripts`` gives them.
         nodes: the open namespaces of the nodes.
     """
 
     topology: str
     surroundings: Surroundings
-    host: Host
+    hosts: Sequence[Host]
     scripts: Mapping[str, str]
     nodes: Descriptors
 
@@ -154,10 +156,15 @@ class Builder:
             ConflictError: the host has an interface of a wire's name already, which is not the wire's.
             HostError: the kernel refused something; it is named.
         """
-        with opened(self.host) as namespaces:
-            places = {**self.nodes, self.surroundings.host: namespaces[""]}
+        with ExitStack() as stack:
+            places = dict(self.nodes)
+            for name, host in zip(self.surroundings.hosts, self.hosts, strict=True):
+                places[name] = stack.enter_context(opened(host))[HOST_NAMESPACE]
             for wire in self.surroundings.wires:
                 _lay(wire, places)
+            if self.surroundings.underlay is not None:
+                make_switch(self.surroundings.underlay, places)
+                address_uplinks(self.surroundings.underlay, places)
         make_vlans(self.topology, list(self._vlans()), self.nodes)
         for node in self.surroundings.nodes:
             _configure(node, self.nodes[node.id])

@@ -1,12 +1,14 @@
 """Where a person means: a node of a lab that is up, by the names that people use.
 
-``ecs-1`` (an instance), ``vpc-a``, ``vbr-1`` (routers), ``idc-router`` (a node around the host), ``host-1`` (the
+``ecs-1`` (an instance), ``vpc-a``, ``vbr-1`` (routers), ``idc-router`` (a node around the hosts), ``host-1`` (the
 simulated host), ``dp-i-ecs-1`` (a namespace);
-with the lab in front (``vpc-peering/ecs-1``) where several labs have one of that name.
+with the host in front (``host-2/vpc-a``) where several hosts have one of that name, and with the lab in front
+(``vpc-peering/ecs-1``, ``three-hosts/host-2/vpc-a``) where several labs have one.
 """
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -25,13 +27,15 @@ class Place:
     Args:
         namespace: the network namespace in the host; empty for the host itself, and for a node around it.
         name: what people call it.
-        node: the id of a node around the host; empty for all others.
+        node: the id of a node around the hosts; empty for all others.
+        is_shared: whether another host of the lab has a place of that name.
     """
 
     host: SimulatedHost
     namespace: str
     name: str
     node: str = ""
+    is_shared: bool = False
 
     def enter(self) -> str:
         """Move this process to the host of the place, and of a node into its network too.
@@ -49,8 +53,25 @@ class Place:
         os.close(descriptor)
         return names.pid_reference(os.getpid())
 
+    def answers_to(self, text: str) -> bool:
+        """Whether a text may mean it: its name or namespace, with its host, its lab, or both in front."""
+        outer, _, name = text.rpartition("/")
+        fronts = {"", self.host.topology}
+        if not self.node:
+            fronts |= {self.host.name, f"{self.host.topology}/{self.host.name}"}
+        return name in (self.name, self.namespace or self.name) and outer in fronts
+
+    @property
+    def full_name(self) -> str:
+        """A text that means this place and no other one."""
+        return f"{self._front}/{self.namespace or self.name}"
+
+    @property
+    def _front(self) -> str:
+        return f"{self.host.topology}/{self.host.name}" if self.is_shared else self.host.topology
+
     def __str__(self) -> str:
-        return f"{self.host.topology}/{self.name}"
+        return f"{self._front}/{self.name}"
 
 
 def places(labs: list[LabStatus]) -> list[Place]:
@@ -58,19 +79,20 @@ def places(labs: list[LabStatus]) -> list[Place]:
     found: list[Place] = []
     for lab in labs:
         existing = [host for host in lab.hosts if host.exists]
+        named = Counter(namespace for host in existing for namespace in host.namespaces)
         for host in existing:
-            found += _places(host.host, host.namespaces)
+            found += _places(host.host, host.namespaces, named)
         for host in existing[:1]:
             found += [Place(host.host, "", node, node) for node in lab.pins.nodes]
     return found
 
 
-def _places(host: SimulatedHost, namespaces: tuple[str, ...]) -> Iterator[Place]:
+def _places(host: SimulatedHost, namespaces: tuple[str, ...], named: Mapping[str, int]) -> Iterator[Place]:
     yield Place(host, "", host.name)
     prefixes = (names.instance_namespace(""), names.vpc_namespace(""), names.vbr_namespace(""))
     for namespace in namespaces:
         prefix = next((prefix for prefix in prefixes if namespace.startswith(prefix)), "")
-        yield Place(host, namespace, namespace.removeprefix(prefix))
+        yield Place(host, namespace, namespace.removeprefix(prefix), is_shared=named[namespace] > 1)
 
 
 def find_place(text: str, labs: list[LabStatus]) -> Place:
@@ -81,14 +103,11 @@ def find_place(text: str, labs: list[LabStatus]) -> Place:
         ConflictError: several have one; their full names are in the message.
     """
     known = places(labs)
-    lab, slash, name = text.rpartition("/")
-    found = [
-        place for place in known if name in (place.name, place.namespace) and (not slash or place.host.topology == lab)
-    ]
+    found = [place for place in known if place.answers_to(text)]
     if len(found) == 1:
         return found[0]
     if len(found) > 1:
-        choices = ", ".join(f"{place.host.topology}/{place.namespace or place.name}" for place in found)
+        choices = ", ".join(place.full_name for place in found)
         raise ConflictError(f"`{text}` may be {choices}: write one of these")
     if not known:
         raise HostError("no lab is up: start one with `dataplane lab up NAME` (`dataplane lab list` has the names)")

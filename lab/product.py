@@ -12,6 +12,9 @@ import dataplane
 from dataplane.errors import ConfigError, DataplaneError, HostError, PermissionDenied
 from lab.host import Here, Host
 
+_HOST = "DATAPLANE_HOST"
+"""Which host of the network a command is on."""
+
 _OUTSIDE = ("DATAPLANE_STATE_DIR", "DATAPLANE_RUN_DIR")
 """Variables that would lead a command in a simulated host to the machine's own folders."""
 
@@ -60,8 +63,8 @@ class Product:
 
 
 def environment(host: Host) -> dict[str, str]:
-    """The variables for a program in a host: ours, the product on the PATH, nothing that leads outside."""
-    variables = dict(os.environ)
+    """The variables for a program in a host: its name, the product on the PATH, nothing that leads outside."""
+    variables = dict(os.environ) | {_HOST: host.name}
     if not isinstance(host, Here):
         for name in _OUTSIDE:
             variables.pop(name, None)

@@ -4,11 +4,11 @@ Everything of a lab hangs on its pins, so taking it down is taking them away; no
 built. The product inside does the building (``lab/product.py``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dataplane.errors import ConflictError
+from dataplane.errors import ConfigError, ConflictError
 from dataplane.model import names
 from lab import flows, nodes, pins
 from lab.behind import put_behind
@@ -38,10 +38,11 @@ def up(topology: Topology, say: Say) -> bool:
                 f"a lab {topology.name} is up from {existing.source}: take it down first "
                 f"(`dataplane lab down {topology.name}`), or rename one of the folders"
             )
-        if existing is not None and not existing.is_ready:
-            say(f"{topology.name} was half made: making it anew")
+        spoilt = _why_anew(existing, topology) if existing is not None else ""
+        if spoilt:
+            say(f"{topology.name} {spoilt}: making it anew")
             pins.remove(topology.name)
-        is_new = existing is None or not existing.is_ready
+        is_new = existing is None or bool(spoilt)
         try:
             _build(topology, say)
         except BaseException:  # control-C too: half a lab is of no use to anybody
@@ -51,38 +52,56 @@ def up(topology: Topology, say: Say) -> bool:
         return is_new
 
 
+def _why_anew(existing: pins.LabPins, topology: Topology) -> str:
+    """Why a lab cannot be brought in line with its files; empty where it can."""
+    if not existing.is_ready:
+        return "was half made"
+    gone = [host for host in existing.hosts if host not in topology.hosts]
+    return f"has a host {gone[0]} that its files do not name" if gone else ""
+
+
 def _build(topology: Topology, say: Say) -> None:
     pins.begin(topology.name, topology.folder)
-    host = SimulatedHost(topology.name, topology.host)
-    host.make()
-    scripts = nodes.cpe_scripts(topology.surroundings, host, topology.network)
-    _renew_nodes(topology, host, scripts)
+    simulated = hosts_of(topology)
+    for host in simulated:
+        host.make()
+    scripts = nodes.cpe_scripts(topology.surroundings, simulated[0], topology.network)
+    _renew_nodes(topology, simulated, scripts)
     with nodes.opened_nodes(topology.name, topology.surroundings) as around:
-        _surround(topology, host, scripts, around)
-        _apply(topology, Product(host), say, around)
+        _surround(topology, simulated, scripts, around)
+        for host in simulated:
+            _apply(topology, Product(host), say)
+        put_behind(topology.behind, topology.inventory, simulated, around)
     pins.mark_ready(topology.name)
 
 
-def _renew_nodes(topology: Topology, host: SimulatedHost, scripts: Mapping[str, str]) -> None:
+def hosts_of(topology: Topology) -> list[SimulatedHost]:
+    """The hosts that a topology has in its lab, there or not."""
+    return [SimulatedHost(topology.name, host) for host in topology.hosts]
+
+
+def _renew_nodes(topology: Topology, simulated: Sequence[SimulatedHost], scripts: Mapping[str, str]) -> None:
     """Make the nodes' namespaces; all of them anew where their files have changed, as nobody adapts them."""
     plan = repr((topology.surroundings, dict(scripts)))
     file = pins.plan_file(topology.name)
     if not file.exists() or file.read_text() != plan:
-        nodes.remove_wires(host)
+        for host in simulated:
+            nodes.remove_wires(host)
         pins.remove_nodes(topology.name)
     if topology.surroundings.nodes:
         nodes.pin_nodes(topology.name, topology.surroundings)
         file.write_text(plan)
 
 
-def _surround(topology: Topology, host: Host, scripts: Mapping[str, str], around: nodes.Descriptors) -> None:
-    nodes.Builder(topology.name, topology.surroundings, host, scripts, around).build()
+def _surround(
+    topology: Topology, built_on: Sequence[Host], scripts: Mapping[str, str], around: nodes.Descriptors
+) -> None:
+    nodes.Builder(topology.name, topology.surroundings, built_on, scripts, around).build()
 
 
-def _apply(topology: Topology, product: Product, say: Say, around: nodes.Descriptors) -> None:
+def _apply(topology: Topology, product: Product, say: Say) -> None:
     for line in product.run("apply", str(topology.network)).splitlines():
         say(f"{product.host.name}: {line}")
-    put_behind(topology.behind, topology.inventory, product.host, around)
 
 
 def down(name: str) -> list[Process] | None:
@@ -168,7 +187,7 @@ def test(topology: Topology, say: Say, on_result: flows.Progress | None = None) 
     is_new = up(topology, say)
     try:
         with nodes.opened_nodes(topology.name, topology.surroundings) as around:
-            return run_flows(topology, SimulatedHost(topology.name, topology.host), on_result, around)
+            return run_flows(topology, hosts_of(topology), on_result, around)
     finally:
         if is_new:
             down(topology.name)
@@ -183,10 +202,14 @@ def test_here(
         options: global options of the product, such as where it keeps its state.
 
     Raises:
+        ConfigError: the topology has several hosts.
         ConflictError: a network is applied here already; it is not touched.
         DataplaneError: as ``flows.run`` raises, or the product failed.
     """
-    host = Here()
+    if len(topology.hosts) > 1:
+        found = ", ".join(topology.hosts)
+        raise ConfigError(f"{topology.name} has {len(topology.hosts)} hosts ({found}): leave --here away")
+    host = Here(topology.hosts[0])
     with opened(host) as namespaces:
         ours = [name for name in namespaces if names.is_our_namespace_name(name)]
     if ours:
@@ -198,9 +221,10 @@ def test_here(
     scripts = nodes.cpe_scripts(topology.surroundings, host, topology.network)
     with nodes.unpinned_nodes(topology.surroundings) as around:
         try:
-            _surround(topology, host, scripts, around)
-            _apply(topology, product, say, around)
-            return run_flows(topology, host, on_result, around)
+            _surround(topology, [host], scripts, around)
+            _apply(topology, product, say)
+            put_behind(topology.behind, topology.inventory, [host], around)
+            return run_flows(topology, [host], on_result, around)
         finally:
             product.run("destroy", "--yes")
             nodes.remove_wires(host)
@@ -208,13 +232,13 @@ def test_here(
 
 def run_flows(
     topology: Topology,
-    host: Host,
+    applied_on: Sequence[Host],
     on_result: flows.Progress | None = None,
     around: nodes.Descriptors = MappingProxyType({}),
 ) -> list[FlowResult]:
-    """Prove the flows of a topology on a host where its network is applied.
+    """Prove the flows of a topology on the hosts where its network is applied.
 
     Args:
-        around: the open namespaces of the nodes around the host.
+        around: the open namespaces of the nodes around the hosts.
     """
-    return flows.run(topology.flows, topology.inventory, host, nodes=around, on_result=on_result)
+    return flows.run(topology.flows, topology.inventory, applied_on, nodes=around, on_result=on_result)

@@ -1,4 +1,4 @@
-"""From nodes and wires as they are written to what is to be built around the host. Pure.
+"""From nodes and wires as they are written to what is to be built around the hosts. Pure.
 
 It finds the interface at which each VBR's line comes in, and complains about what nothing brings into being.
 """
@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from dataplane.config.network import Network
-from lab.around import End, NodeSpec, WireSpec
+from dataplane.config.placement import Placement
+from lab.around import End, NodeSpec, UnderlaySpec, WireSpec
 from lab.expand import Complain, Path
+from lab.model import UNDERLAY
+
+_LONGEST_PREFIX = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A cable; a place is the id of a node or the name of the host.
+    """A cable; a place is the id of a node or the name of a host.
 
     Args:
         mtu: of both ends, in bytes.
@@ -65,16 +69,31 @@ class PlannedNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """All that stands around a host.
+class Underlay:
+    """The switch that joins the hosts of a network that spans several.
 
     Args:
-        host: the host's name, as wires name it.
+        ports: its interfaces; the one to a host has the host's name.
+        uplinks: the device of each host, and the host's address with a mask that all hosts are within.
     """
 
-    host: str
+    ports: tuple[str, ...]
+    uplinks: tuple[tuple[End, IPv4Interface], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All that stands around the hosts.
+
+    Args:
+        hosts: their names, as wires name them.
+        underlay: what joins them; None where the network names no hosts.
+    """
+
+    hosts: tuple[str, ...]
     nodes: tuple[PlannedNode, ...] = ()
     wires: tuple[Wire, ...] = ()
+    underlay: Underlay | None = None
 
 
 @dataclass(slots=True)
@@ -82,33 +101,57 @@ class Surveyor:
     """Makes surroundings out of a file, and complains about what cannot be built.
 
     Args:
-        host: the name of the topology's host.
+        hosts: the names of the topology's hosts.
+        underlay: what the file says of it; None where it says nothing.
     """
 
-    host: str
+    hosts: tuple[str, ...]
     network: Network
     nodes: Mapping[str, NodeSpec]
     wires: Sequence[WireSpec]
+    underlay: UnderlaySpec | None
     complain: Complain
     _vlans: int = 0
 
     def survey(self) -> Surroundings:
         """The surroundings; what was complained about is left out."""
         self._check_wires()
-        nodes = tuple(self._node(id, spec) for id, spec in self.nodes.items())
-        wires = tuple(Wire(wire.ends[0], wire.ends[1], wire.mtu) for wire in self.wires)
-        return Surroundings(self.host, nodes, wires)
+        nodes = [self._node(id, spec) for id, spec in self.nodes.items()]
+        wires = [Wire(wire.ends[0], wire.ends[1], wire.mtu) for wire in self.wires]
+        if not self.network.hosts:
+            return Surroundings(self.hosts, tuple(nodes), tuple(wires))
+        nodes.append(PlannedNode(UNDERLAY, (), (), (), forwards=False, cpe=()))
+        wires += self._uplinks()
+        ports = tuple(end.ifname for wire in wires for end in (wire.first, wire.second) if end.place == UNDERLAY)
+        return Surroundings(self.hosts, tuple(nodes), tuple(wires), Underlay(ports, tuple(self._addresses())))
+
+    def _uplinks(self) -> Iterator[Wire]:
+        """The cable from each host's underlay device to the switch."""
+        mtu = self.underlay.mtu if self.underlay is not None else None
+        for id, host in self.network.hosts.items():
+            largest = max(host.mtu for host in self.network.hosts.values())
+            yield Wire(End(id, host.device), End(UNDERLAY, id), mtu or largest)
+
+    def _addresses(self) -> Iterator[tuple[End, IPv4Interface]]:
+        """The file names no mask, so the hosts get the longest one, /24 at most, that they are all neighbours by."""
+        addresses = [host.address for host in self.network.hosts.values()]
+        subnet = IPv4Network((addresses[0], _LONGEST_PREFIX), strict=False)
+        while not all(address in subnet for address in addresses):
+            subnet = subnet.supernet()
+        for id, host in self.network.hosts.items():
+            yield End(id, host.device), IPv4Interface((host.address, subnet.prefixlen))
 
     def _check_wires(self) -> None:
-        places = [self.host, *self.nodes]
-        if self.host in self.nodes:
-            self.complain(("nodes", self.host), f"`{self.host}` is the host already", "choose another id")
+        places = [*self.hosts, *self.nodes, *([UNDERLAY] if self.network.hosts else [])]
         taken: dict[End, int] = {}
+        uplinks = [end for wire in self._uplinks() for end in (wire.first, wire.second)]
         for number, wire in enumerate(self.wires):
             for end in wire.ends:
                 path: Path = ("wires", number, "ends")
                 if end.place not in places:
                     self.complain(path, f"there is no node or host `{end.place}`", f"known here: {', '.join(places)}")
+                if end in uplinks:
+                    self.complain(path, f"{end} is where the underlay's own cable ends", "use another interface")
                 if taken.setdefault(end, number) != number:
                     self.complain(path, f"{end} is the end of another wire already", "use another interface")
 
@@ -131,7 +174,7 @@ class Surveyor:
         for name, interface in spec.interfaces.items():
             if interface.vlan is None or interface.parent is None:
                 continue
-            if interface.parent not in self._ends() or interface.parent.place == self.host:
+            if interface.parent not in self._ends() or interface.parent.place in self.hosts:
                 path: Path = ("nodes", id, "interfaces", name, "parent")
                 self.complain(path, f"{interface.parent} is not the end of a wire at a node", "name one that is")
             yield self._vlan(name, interface.vlan, interface.parent)
@@ -149,10 +192,11 @@ class Surveyor:
                 self.complain(path, f"`{name}` is not a VBR of this network", f"known here: {known}")
                 continue
             device = self.network.physical_connections[vbr.physical_connection].device
-            parent = self._far_end(End(self.host, device))
+            host = Placement(self.network, self.hosts[0]).host_of_vbr(name)
+            parent = self._far_end(End(host, device))
             if parent is None:
-                remedy = f"add {{ends: [{self.host}/{device}, {spec.trunk or id}/{device}]}} to wires"
-                self.complain(path, f"no wire ends at {device} of {self.host}, the line of {name}", remedy)
+                remedy = f"add {{ends: [{host}/{device}, {spec.trunk or id}/{device}]}} to wires"
+                self.complain(path, f"no wire ends at {device} of {host}, the line of {name}", remedy)
             elif parent.place != (spec.trunk or id):
                 remedy = f"write trunk: {parent.place}" if parent.place in self.nodes else "end the wire at this node"
                 self.complain(path, f"the line of {name} comes in at {parent}, not here", remedy)

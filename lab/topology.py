@@ -19,16 +19,16 @@ from dataplane.config.problem import InvalidConfig, Problem, path_text
 from dataplane.config.source import check_text, read_sources
 from dataplane.config.values import REFUSED
 from dataplane.errors import ConfigError
-from dataplane.model import names
 from dataplane.model.resource import Origin
-from lab.around import NodeSpec
 from lab.expand import Complain, FlowMaker
+from lab.inventory import Inventory, take_inventory
 from lab.language import LabFile
-from lab.model import Flow, Inventory, Node, node_namespace
+from lab.model import UNDERLAY, Flow
 from lab.surroundings import Surroundings, Surveyor
 
 TOPOLOGIES = Path(__file__).parent / "topologies"
 LAB_FILE = "lab.yaml"
+_MAX_IFNAME = 15
 
 Path_ = tuple[str | int, ...]
 
@@ -39,17 +39,17 @@ class Topology:
 
     Args:
         name: of its folder.
-        host: the name of its host.
-        network: the file, or folder of files, that the host applies.
+        hosts: the names of its hosts.
+        network: the file, or folder of files, of which each host applies its own part.
         behind: instance or node id -> addresses that it is the way to.
-        surroundings: the nodes and wires around the host.
+        surroundings: the nodes and wires around the hosts.
     """
 
     name: str
     folder: Path
     title: str
     description: str
-    host: str
+    hosts: tuple[str, ...]
     network: Path
     inventory: Inventory
     behind: Mapping[str, Sequence[IPv4Address]]
@@ -102,16 +102,19 @@ def load(name: str) -> Topology:
     """
     folder = find_folder(name)
     file, places = _read_lab_file(folder)
-    host, spec = next(iter(file.hosts.items()))
-    network = load_network([folder / spec.network]).network
+    hosts = tuple(file.hosts)
+    network = load_network([folder / file.network]).network
     problems: list[Problem] = []
 
     def complain(path: Path_, message: str, remedy: str) -> None:
         problems.append(_problem(places, path, message, remedy))
 
-    inventory = _inventory(network, file)
+    _check_hosts(network, file, complain)
+    if problems:  # else nobody can say who is where
+        raise InvalidConfig(problems)
     _check_ids(network, file, complain)
-    surroundings = Surveyor(host, network, file.nodes, file.wires, complain).survey()
+    inventory = take_inventory(network, hosts, file.nodes)
+    surroundings = Surveyor(hosts, network, file.nodes, file.wires, file.underlay, complain).survey()
     maker = FlowMaker(inventory, lambda path: places.nearest(path).origin, complain)
     flows = tuple(maker.flows(file))
     if problems:
@@ -121,8 +124,8 @@ def load(name: str) -> Topology:
         folder,
         file.title,
         file.description,
-        host,
-        folder / spec.network,
+        hosts,
+        folder / file.network,
         inventory,
         dict(file.behind),
         flows,
@@ -130,42 +133,32 @@ def load(name: str) -> Topology:
     )
 
 
+def _check_hosts(network: Network, file: LabFile, complain: Complain) -> None:
+    """The lab's hosts are the network's, where it names some: else a part of it would be nowhere."""
+    for host in file.hosts:
+        if host in (UNDERLAY, "node"):
+            complain(("hosts", host), f"`{host}` means something else in a lab", "give the host another id")
+        elif len(file.hosts) > 1 and len(host) > _MAX_IFNAME:
+            remedy = f"use at most {_MAX_IFNAME} characters"
+            complain(("hosts", host), f"the underlay's port to `{host}` cannot have its name", remedy)
+        elif host not in network.hosts and (network.hosts or len(file.hosts) > 1):
+            known = ", ".join(network.hosts) or "it names none under hosts:"
+            complain(("hosts", host), f"`{host}` is not a host of this network", f"known there: {known}")
+    for host in network.hosts:
+        if host not in file.hosts:
+            complain(("hosts",), f"the network's host `{host}` is missing here", f"add {host}: {{}}")
+    if file.underlay is not None and not network.hosts:
+        complain(("underlay",), "a network that names no hosts has no underlay", "remove underlay:")
+
+
 def _check_ids(network: Network, file: LabFile, complain: Complain) -> None:
     """One id, one thing: a way could not tell a node from an instance or a router of its name."""
     instances = {id for vpc in network.vpcs.values() for id in vpc.instances}
-    for what, ids in (("instance", instances), ("VPC", network.vpcs), ("VBR", network.vbrs), ("host", file.hosts)):
+    kinds = [("instance", instances), ("VPC", network.vpcs), ("VBR", network.vbrs), ("host", file.hosts)]
+    for what, ids in (*kinds, ("switch between the hosts", (UNDERLAY,))):
         for id in file.nodes:
             if id in ids:
                 complain(("nodes", id), f"`{id}` is the id of a {what} too", "give the node another id")
-
-
-def _inventory(network: Network, file: LabFile) -> Inventory:
-    nodes: dict[str, Node] = {}
-    for vpc_id, vpc in network.vpcs.items():
-        for id, instance in vpc.instances.items():
-            namespace = names.instance_namespace(id)
-            if instance.attach is not None:
-                namespace = instance.attach.namespace or names.pid_reference(instance.attach.pid or 0)
-            nodes[id] = Node(id, vpc_id, namespace, instance.ip)
-    for id, spec in file.nodes.items():
-        nodes[id] = Node(id, None, node_namespace(id), _own_address(network, spec), "node")
-    devices = {name: line.device for name, line in network.physical_connections.items()}
-    return Inventory(
-        nodes,
-        {vpc_id: names.vpc_namespace(vpc_id) for vpc_id in network.vpcs},
-        {vbr_id: names.vbr_namespace(vbr_id) for vbr_id in network.vbrs},
-        {vbr_id: devices[vbr.physical_connection] for vbr_id, vbr in network.vbrs.items()},
-        {id: service.ip for id, service in network.services.items()},
-        next(iter(file.hosts)),
-    )
-
-
-def _own_address(network: Network, spec: NodeSpec) -> IPv4Address | None:
-    """The first address of a node that the file gives it; else that of its first line."""
-    for _, address in spec.addresses:
-        return address.ip
-    lines = [network.vbrs[vbr].peer_ip for vbr in spec.cpe_of if vbr in network.vbrs]
-    return lines[0] if lines else None
 
 
 def _read_lab_file(folder: Path) -> tuple[LabFile, Place]:

@@ -18,6 +18,9 @@ _LETTERS: Mapping[Direction, bytes] = {Direction.FORWARD: b">", Direction.BACK: 
 _DIRECTIONS = {letter: direction for direction, letter in _LETTERS.items()}
 
 _ICMP, _TCP, _UDP = 1, 6, 17
+_VXLAN_PORT = 4789
+_VXLAN_FRAME = 8 + 8 + 14
+"""Where the packet in a VXLAN packet begins after the IPv4 header: UDP, VXLAN, Ethernet (RFC 7348)."""
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _UNREACHABLE = 3
 _ERRORS = {3: "unreachable", 4: "source_quench", 5: "redirect", 11: "time_exceeded", 12: "parameter_problem"}
@@ -71,13 +74,15 @@ def read_mark(packet: bytes, tcp_ports: frozenset[int] | tuple[int, ...]) -> Mar
     """Recognise a packet of ours.
 
     Args:
-        packet: from the IPv4 header on; anything else, or a tunnel around it, is searched for the payload.
+        packet: from the IPv4 header on; of VXLAN, the packet inside counts. Anything else is searched for the payload.
         tcp_ports: the client ports of this run's TCP probes.
     """
     if len(packet) < 20 or packet[0] >> 4 != 4:
         return _search(packet)
     header = (packet[0] & 0xF) * 4
     protocol, body = packet[9], packet[header:]
+    if protocol == _UDP and body[2:4] == _VXLAN_PORT.to_bytes(2, "big"):
+        return read_mark(body[_VXLAN_FRAME:], tcp_ports)
     found: tuple[bytes, Direction, str] | None = None
     if protocol == _TCP:
         found = _read_tcp(body, tcp_ports)
@@ -137,7 +142,7 @@ def _read_echo(message: bytes) -> tuple[bytes, Direction, str] | None:
 
 
 def _search(packet: bytes) -> Mark | None:
-    """A payload anywhere: inside a tunnel or a tag. Addresses are not to be trusted then."""
+    """A payload anywhere: behind a tag, say. Addresses are not to be trusted then."""
     read = read_payload(packet[packet.find(MAGIC) :]) if MAGIC in packet else None
     return Mark(read[0], read[1], IPv4Address(0), 0) if read is not None else None
 

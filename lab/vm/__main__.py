@@ -10,7 +10,7 @@ from types import FrameType
 from lab.vm import accelerator, kernels, machine
 from lab.vm.errors import MachineError, MachineTimeout, Unavailable
 from lab.vm.initramfs import Job
-from lab.vm.qemu import Accelerator
+from lab.vm.qemu import Accelerator, Size
 
 EXIT_PERMISSION = 6
 EXIT_UNAVAILABLE = 69
@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--kernel", choices=sorted(kernels.SERIES), default="6.1", help="its series (6.1)")
     parser.add_argument("--memory", default="2G", help="of the machine (2G)")
+    parser.add_argument("--cpus", type=int, choices=range(1, 9), default=2, metavar="N", help="processors of it (2)")
     parser.add_argument(
         "--timeout", type=float, default=1500.0, metavar="S", help="seconds for the command, from its start (1500)"
     )
@@ -73,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     bring = options.bring.absolute() if options.bring else None
     job = Job(options.command, Path.cwd(), bring)
     print(f"vm: Linux {kernel.version}, {chosen.value}", file=sys.stderr)
-    status = machine.run(kernel, job, chosen, options.memory, options.timeout, _say)
+    status = machine.run(kernel, job, chosen, Size(options.memory, options.cpus), options.timeout, _say)
     if bring is not None and status.file is not None:
         bring.write_bytes(status.file)
     assert status.exit_code is not None

@@ -18,7 +18,7 @@ from lab.vm.children import running
 from lab.vm.errors import MachineError, MachineTimeout
 from lab.vm.initramfs import Job
 from lab.vm.kernels import Kernel
-from lab.vm.qemu import Accelerator, Files
+from lab.vm.qemu import Accelerator, Files, Size
 from lab.vm.status import Status
 
 BOOT_TIMEOUT_S = 120.0
@@ -27,12 +27,11 @@ _WORDS_LINES = 25
 
 
 def run(
-    kernel: Kernel, job: Job, accelerator: Accelerator, memory: str, timeout_s: float, say: Callable[[bytes], object]
+    kernel: Kernel, job: Job, accelerator: Accelerator, size: Size, timeout_s: float, say: Callable[[bytes], object]
 ) -> Status:
     """Run a job in a machine of its own.
 
     Args:
-        memory: of the machine, as qemu takes it.
         timeout_s: for the command, from its start.
         say: takes the command's output as it comes.
 
@@ -42,7 +41,7 @@ def run(
     """
     with _folder() as files:
         files.initramfs.write_bytes(initramfs.build(kernel, job))
-        command = qemu.machine(accelerator, kernel.image, files, memory, has_root=True)
+        command = qemu.machine(accelerator, kernel.image, files, size, has_root=True)
         with _root_server(files), running(command, output=subprocess.PIPE, errors=subprocess.STDOUT) as process:
             _pass_on(process, files, say, timeout_s)
         return _result(files)
@@ -52,7 +51,7 @@ def starts(kernel: Kernel, accelerator: Accelerator, timeout_s: float) -> bool:
     """Whether a machine boots at all within a time."""
     with _folder() as files:
         files.initramfs.write_bytes(initramfs.build_probe())
-        command = qemu.machine(accelerator, kernel.image, files, "256M", has_root=False)
+        command = qemu.machine(accelerator, kernel.image, files, Size("256M", 1), has_root=False)
         with running(command, output=subprocess.DEVNULL, errors=subprocess.DEVNULL) as process:
             try:
                 process.wait(timeout_s)

@@ -61,12 +61,24 @@ class Files:
         return self.folder / "status"
 
 
-def machine(accelerator: Accelerator, image: Path, files: Files, memory: str, *, has_root: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of this machine it gets.
+
+    Args:
+        memory: as qemu takes it, such as ``2G``.
+        processors: in emulation, one runs a third faster than two, which must keep each other's memory in order.
+    """
+
+    memory: str = "2G"
+    processors: int = 2
+
+
+def machine(accelerator: Accelerator, image: Path, files: Files, size: Size, *, has_root: bool) -> list[str]:
     """A machine without devices but three serial ports; the command's output is qemu's standard output.
 
     Args:
         image: the kernel.
-        memory: as qemu takes it, such as ``2G``.
         has_root: the server of the root listens; without it there is only the initial file system.
     """
     # The server reads and writes the machine's memory itself, so it must be a shared one.
@@ -78,8 +90,8 @@ def machine(accelerator: Accelerator, image: Path, files: Files, memory: str, *,
         program(),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"),
         *_PROCESSORS[accelerator],
-        *("-smp", "2", "-m", memory),
-        *("-object", f"memory-backend-memfd,id=memory,size={memory},share=on", "-numa", "node,memdev=memory"),
+        *("-smp", str(size.processors), "-m", size.memory),
+        *("-object", f"memory-backend-memfd,id=memory,size={size.memory},share=on", "-numa", "node,memdev=memory"),
         *(root if has_root else []),
         *("-kernel", str(image), "-initrd", str(files.initramfs)),
         # mitigations=off: they guard a processor that emulation has not, and make its system calls three times slower.

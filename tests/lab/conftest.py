@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,7 +20,13 @@ def _root() -> None:
 @pytest.fixture
 def machine(_root: None) -> Iterator[Machine]:
     """A fresh machine; everything on it is gone afterwards."""
-    name = f"pytest-{os.getpid()}"
+    with fresh_machine(f"pytest-{os.getpid()}") as fresh:
+        yield fresh
+
+
+@contextmanager
+def fresh_machine(name: str) -> Iterator[Machine]:
+    """A machine for the length of a block."""
     with pins.locked():
         pins.begin(name, ROOT)
         host = SimulatedHost(name, "machine")

@@ -1,13 +1,18 @@
 """A machine to try labs on, and small topologies to try on it."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import pins
+from lab.child import in_child
 from lab.host import SimulatedHost
+from lab.model import lab_name, node_namespace
 from lab.product import environment
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +62,40 @@ class Machine:
         assert done.returncode == (3 if failed else 0)
         assert document["passed"] is not bool(failed)
         return failed
+
+    def faults_as_it_is(self, topology: str) -> dict[str, tuple[str, ...]]:
+        """The faults of each failed flow of a lab that is up: ``lab test`` would bring it in line first."""
+        script = (
+            "import json; from lab import nodes, runner, topology\n"
+            f"t = topology.load({topology!r})\n"
+            "with nodes.opened_nodes(t.name, t.surroundings) as around:\n"
+            "    results = runner.run_flows(t, runner.hosts_of(t), None, around)\n"
+            "print(json.dumps({str(r.flow): r.faults for r in results if not r.passed}))"
+        )
+        return {flow: tuple(texts) for flow, texts in json.loads(self.run(sys.executable, "-c", script).stdout).items()}
+
+    @contextmanager
+    def opened(self, lab: str) -> Iterator[Mapping[str, int]]:
+        """An open descriptor of every namespace of a lab on this machine, by the names that labs have for them."""
+
+        def work() -> tuple[list[str], list[int]]:
+            self.host.enter()
+            found = pins.find(lab)
+            assert found is not None
+            opened: dict[str, int] = {}
+            for host in found.hosts:
+                for namespace, descriptor in SimulatedHost(lab, host).open_namespaces().items():
+                    opened[lab_name(host, namespace, found.hosts)] = descriptor
+            for node in found.nodes:
+                opened[node_namespace(node)] = os.open(pins.node_pin(lab, node), os.O_RDONLY | os.O_CLOEXEC)
+            return list(opened), list(opened.values())
+
+        names, descriptors = in_child(work)
+        try:
+            yield dict(zip(names, descriptors, strict=True))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
 NETWORK = """\

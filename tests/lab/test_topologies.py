@@ -10,11 +10,14 @@ from lab import topology
 from tests.lab.machine import Machine
 
 NAMES = topology.names_known()
+HOSTS = {name: topology.load(name).hosts for name in NAMES}
+ON_ONE_HOST = [name for name in NAMES if len(HOSTS[name]) == 1]
 
 
 def test_there_are_topologies() -> None:
     assert set(NAMES) >= {"vpc-peering", "route-tables", "overlapping"}
     assert set(NAMES) >= {"standby-circuits", "shared-circuit", "nearby-access", "cloud-services"}
+    assert {name for name in NAMES if name not in ON_ONE_HOST} >= {"three-hosts", "regions", "failover-hosts"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,18 +26,16 @@ def test_topology(machine: Machine, name: str) -> None:
     machine.lab("up", name)
     assert machine.faults(name) == {}
     network = str(topology.load(name).network)
-    again = machine.lab("exec", "host-1", "--", sys.executable, "-m", "dataplane", "apply", network, "-o", "json")
-    assert json.loads(again.stdout)["actions"] == []
+    for host in HOSTS[name]:
+        again = machine.lab("exec", host, "--", sys.executable, "-m", "dataplane", "apply", network, "-o", "json")
+        assert json.loads(again.stdout)["actions"] == []
     assert machine.lab("up", name).stdout.startswith(f"{name} was up already")
 
-    # A veth between the machine and the host, to see from outside when the host has ended.
-    pin = f"/run/dataplane-lab/{name}/host-1/net"
-    machine.run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside")
-    machine.run("sh", "-c", f"mkdir -p /run/netns && touch /run/netns/w && mount --bind {pin} /run/netns/w")
-    machine.run("ip", "link", "set", "inside", "netns", "w")
-    machine.run("sh", "-c", "umount /run/netns/w && rm /run/netns/w")
+    for number, host in enumerate(HOSTS[name]):
+        _add_witness(machine, f"/run/dataplane-lab/{name}/{host}/net", f"witness{number}")
     assert machine.lab("down", name).stdout.strip() == f"{name} is down"
-    assert _ends(machine, "witness"), "the simulated host still lives after down"
+    for number, host in enumerate(HOSTS[name]):
+        assert _ends(machine, f"witness{number}"), f"simulated {host} still lives after down"
     assert machine.run("ls", "-A", "/run/netns", "/var/lib/dataplane", "/run/dataplane-lab").stdout.split() == [
         "/run/dataplane-lab:",
         "/run/netns:",
@@ -43,10 +44,16 @@ def test_topology(machine: Machine, name: str) -> None:
     assert machine.run("cat", "/proc/mounts").stdout == mounts
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ON_ONE_HOST)
 def test_topology_here(machine: Machine, name: str) -> None:
     assert machine.faults(name, "--here") == {}
     assert machine.run("ls", "-A", "/run/netns").stdout == ""
+
+
+def test_several_hosts_are_not_here(machine: Machine) -> None:
+    done = machine.lab("test", "regions", "--here", check=False)
+    assert done.returncode == 4
+    assert "regions has 2 hosts (host-1, host-2): leave --here away" in done.stderr
 
 
 def test_here_refuses_where_a_network_is(machine: Machine) -> None:
@@ -60,6 +67,14 @@ def test_here_refuses_where_a_network_is(machine: Machine) -> None:
     # In a simulated host it is no matter.
     assert machine.faults("overlapping") == {}
     assert machine.run("ls", "/run/netns").stdout == before
+
+
+def _add_witness(machine: Machine, pin: str, ifname: str) -> None:
+    """A veth between the machine and a host, to see from outside when the host has ended."""
+    machine.run("ip", "link", "add", ifname, "type", "veth", "peer", "name", "inside")
+    machine.run("sh", "-c", f"mkdir -p /run/netns && touch /run/netns/w && mount --bind {pin} /run/netns/w")
+    machine.run("ip", "link", "set", "inside", "netns", "w")
+    machine.run("sh", "-c", "umount /run/netns/w && rm /run/netns/w")
 
 
 def _ends(machine: Machine, ifname: str) -> bool:

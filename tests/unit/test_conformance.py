@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Issue 2, item 3.
-RULES = "R1-R6 R8-R9 R11-R15 R24 R26-R32 R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R134 D5-D24"
+# Issue 2, item 3, and what issue 4 adds.
+RULES = "R1-R6 R8-R9 R11-R15 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R134 D5-D24"
 
 PEERING, VBR, VPC = "unit/config/test_peering", "unit/config/test_vbr", "unit/config/test_vpc"
 VSWITCH, TABLE, MERGE = "unit/config/test_vswitch", "unit/config/test_route_table", "unit/config/test_merge"
 TABLES, LIFE, ADDRESSES = "unit/compile/test_route_tables", "unit/compile/test_lifecycle", "unit/compile/test_addresses"
-OVERLAP = "unit/config/test_overlap"
+OVERLAP, HOSTS = "unit/config/test_overlap", "unit/compile/test_several_hosts"
 LINKS, PACKETS = "unit/compile/test_peering", "netns/test_network_packets"
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -53,7 +53,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         f"{LINKS}::*_r15_*",
         f"{PACKETS}::*_r15_*",
     ),
-    "R24": ("a region is an attribute: only bandwidths depend on it", f"{PEERING}::*_r24_*"),
+    "R24": ("a region is an attribute: only bandwidths depend on it", f"{PEERING}::*_r24_*", "lab/regions"),
     "R26": ("a VBR has a line, a VLAN that is its own on it, and a route table", f"{VBR}::*_r26_*"),
     "R27": ("both addresses of a line are hosts of one small subnet", f"{VBR}::*_r27_*"),
     "R28": ("a VBR without a route to its line or its VPC is warned about", f"{VBR}::*_r28_*"),
@@ -61,6 +61,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R30": ("a VPC without a route to the data centre is warned about", f"{VBR}::*_r30_*"),
     "R31": ("the data centre routes to VPCs, through VBRs of its own lines", f"{VBR}::*_r31_*"),
     "R32": ("the data centre does not route its own CIDR to us", f"{VBR}::*_r32_*"),
+    "R35": ("one access point for VPCs of several regions: a VBR is a hub", "lab/regions", "lab/nearby-access"),
     "R36": ("a VPC and its data centre have different CIDRs", f"{VBR}::*_r36_*"),
     "R40": (
         "a probe's source is an idle address of the VPC, given to nobody",
@@ -119,7 +120,12 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R85": ("a new address is for a stopped instance", f"{ADDRESSES}::*_r85_*", f"{LIFE}::*_r85_*", "lab/route-tables"),
     "R86": ("RDS comes later, and is refused as such (D24)", f"{TABLE}::*_r86_*"),
     "R87": ("vSwitches have names and descriptions like all resources", f"{VPC}::*_r87_*"),
-    "R88": ("VPCs that are not connected are isolated, CIDRs equal or not", f"{VPC}::*_r88_*", "lab/overlapping"),
+    "R88": (
+        "VPCs that are not connected are isolated, CIDRs equal or not",
+        f"{VPC}::*_r88_*",
+        "lab/overlapping",
+        "lab/three-hosts",
+    ),
     "R89": ("the clouds' prefixes of ids are possible, not required (D23)", f"{VPC}::*_r89_*"),
     "R101": ("peering is not transitive", f"{PEERING}::*_r101_*", f"{LINKS}::*_r101_*", "lab/vpc-peering"),
     "R102": ("tencent refuses overlapping CIDRs of peers, and of peers elsewhere", f"{OVERLAP}::*_r102_*"),
@@ -147,10 +153,15 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         f"{VBR}::*_d16_*",
         "lab/vpc-peering",
     ),
-    "D17": ("one router is one step of the TTL", "lab/vpc-peering"),
+    "D17": (
+        "one router is one step of the TTL, and each host's part of a VPC is one",
+        f"{HOSTS}::*_d17_*",
+        "lab/vpc-peering",
+        "lab/three-hosts",
+    ),
     "D18": ("which overlaps are refused and which warned about", f"{OVERLAP}::*_d18_*", f"{VBR}::*_d18_*"),
     "D20": ("a line's subnet is a /30 or a /31, others with a warning", f"{VBR}::*_d20_*"),
-    "D21": ("one probe source, or one for each host that probes", f"{VBR}::*_d21_*"),
+    "D21": ("one probe source, or one for each host that probes", f"{VBR}::*_d21_*", "lab/failover-hosts"),
     "D22": ("what cannot change is held against what is remembered", f"{LIFE}::*_d22_*"),
     "D23": ("prefixes of ids are never required", f"{VPC}::*_d23_*"),
     "D24": ("what is not there yet is refused as coming later", f"{TABLE}::*_d24_*"),

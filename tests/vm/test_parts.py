@@ -11,7 +11,7 @@ from lab.vm import cpio, kernels, modules, qemu, status
 from lab.vm.errors import MachineError, Unavailable
 from lab.vm.initramfs import Job, job_script
 from lab.vm.kernels import Kernel
-from lab.vm.qemu import Accelerator, Files
+from lab.vm.qemu import Accelerator, Files, Size
 from lab.vm.status import Status
 
 KERNEL = Kernel("6.1.0", Path("/cache/vmlinuz"), Path("/cache/lib/modules/6.1.0"))
@@ -109,9 +109,10 @@ def test_the_mirror_is_the_one_of_this_machine(targets: str, mirror: str | None)
 def test_emulation_leaves_out_what_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(qemu, "program", lambda: "qemu")
     emulated, real = (
-        qemu.machine(each, KERNEL.image, Files(tmp_path), "1G", has_root=True)
+        qemu.machine(each, KERNEL.image, Files(tmp_path), Size("1G", 3), has_root=True)
         for each in (Accelerator.EMULATION, Accelerator.KVM)
     )
     assert "max,-cx16" in emulated
     assert "host" in real
+    assert emulated[emulated.index("-smp") : emulated.index("-smp") + 4] == ["-smp", "3", "-m", "1G"]
     assert "vhost-user-fs-pci,chardev=root,tag=root,queue-size=1024" in emulated

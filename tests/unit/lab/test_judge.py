@@ -5,13 +5,14 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from lab.inventory import Inventory
 from lab.judge import judge, needs_another_try
-from lab.model import Direction, Evidence, Expectation, Flow, Inventory, Mark, Node, Protocol, Sighting, node_namespace
+from lab.model import Direction, Evidence, Expectation, Flow, Mark, Node, Protocol, Sighting, node_namespace
 
 A = Node("a", "vpc-1", "dp-i-a", IPv4Address("10.0.0.1"))
 B = Node("b", "vpc-2", "dp-i-b", IPv4Address("10.1.0.1"))
 C = Node("c", "vpc-3", "dp-i-c", IPv4Address("10.1.0.1"))
-ROUTERS = {f"vpc-{number}": f"dp-vpc-{number}" for number in (1, 2, 3)}
+ROUTERS = {f"vpc-{number}": {"": f"dp-vpc-{number}"} for number in (1, 2, 3)}
 INVENTORY = Inventory({"a": A, "b": B, "c": C}, ROUTERS)
 REACH = Flow(Expectation.REACH, A, B, IPv4Address("10.1.0.1"), Protocol.UDP, 7)
 NOT_REACH = replace(REACH, expectation=Expectation.NOT_REACH)
@@ -100,8 +101,8 @@ BORDER = replace(
     INVENTORY,
     nodes={**INVENTORY.nodes, "idc": ROUTER},
     borders=BORDERS,
-    lines={"vbr-1": "eth1", "vbr-2": "eth2"},
-    host="host-1",
+    lines={"vbr-1": ("", "eth1"), "vbr-2": ("", "eth2")},
+    hosts=("host-1",),
 )
 OVER_LINE = replace(
     REACH, destination=ROUTER, address=ROUTER.address, via=(("vbr-1", "vbr-2"),), back_via=(("vbr-1",),)

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.l2 import ARP
+from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
@@ -97,3 +97,15 @@ def test_arp_requests() -> None:
     assert packet.is_arp_for(mark.key, IPv4Address(B))
     assert not packet.is_arp_for(mark.key, IPv4Address(A))
     assert packet.read_arp_request(bytes(ARP(op=2, psrc=A, pdst=B))) is None
+
+
+def test_what_is_inside_vxlan_counts() -> None:
+    """Its addresses and its TTL: the outer ones are the hosts'. A handshake has no payload that could be looked for."""
+
+    def wrapped(inner: IP) -> bytes:
+        return bytes(IP(src="172.20.0.11", dst="172.20.0.12") / UDP(dport=4789) / VXLAN(vni=77) / Ether() / inner)
+
+    reply = IP(src=B, dst=A, ttl=61) / ICMP(type=0) / Raw(packet.payload(NONCE, Direction.FORWARD))
+    syn = IP(src=A, dst=B, ttl=61) / TCP(sport=40000, dport=80, flags="S")
+    for inner in (_udp(), reply, syn):
+        assert packet.read_mark(wrapped(inner), PORTS) == packet.read_mark(bytes(inner), PORTS) is not None
