@@ -1,0 +1,35 @@
+"""The networks that are measured: valid, of the size that they say, the same every time."""
+
+import pytest
+
+from dataplane.compile.compiler import compile_network
+from dataplane.config import Loaded, Source, load_sources
+from dataplane.model.ids import IdBook
+from dataplane.model.kernel import KernelRoute
+from lab.bench import networks
+
+
+def load(text: str) -> Loaded:
+    return load_sources([Source("network.yaml", text)])
+
+
+@pytest.mark.parametrize(("vpcs", "instances"), [(5, 100), (10, 300)])
+def test_peered(vpcs: int, instances: int) -> None:
+    """All are peered with the first, and have ways there and back: no warning."""
+    loaded = load(networks.peered(vpcs, instances))
+    assert loaded.warnings == ()
+    assert sum(len(vpc.instances) for vpc in loaded.network.vpcs.values()) == instances
+    assert len(loaded.network.peering_connections) == vpcs - 1
+
+
+def test_routed() -> None:
+    """The custom routes are as many as they shall be, and one change is one route."""
+    before, after = (load(networks.routed(10, 200, with_change=change)) for change in (False, True))
+    counts = [sum(len(table.routes) for table in vpc.route_tables.values()) for vpc in before.network.vpcs.values()]
+    assert sum(counts) == 200
+    tables = []
+    for loaded in (before, after):
+        wanted = compile_network(loaded, IdBook(), {}).wanted.values()
+        tables.append({wish.object for wish in wanted if isinstance(wish.object, KernelRoute)})
+    # One route is gone and another is new, in each form of the table.
+    assert len(tables[0] - tables[1]) == len(tables[1] - tables[0]) == 2
