@@ -28,6 +28,31 @@ class Leg:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class GroupName:
+    """What a group is, and how the id book calls it: the kernel's object only has the members that are live now.
+
+    Args:
+        mode: ``load_balance`` or ``active_standby``.
+        router_interfaces: all members, in order of preference.
+    """
+
+    vpc: str
+    mode: str
+    router_interfaces: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The name in the book; no id has a slash or a plus (D13)."""
+        return f"{self.vpc}/{self.mode}/{'+'.join(self.router_interfaces)}"
+
+    @classmethod
+    def of(cls, text: str) -> "GroupName":
+        """The group behind a name in the book."""
+        vpc, mode, members = text.split("/")
+        return cls(vpc, mode, tuple(members.split("+")))
+
+
 def legs_of(c: Compilation, next_hop: NextHop | None) -> tuple[Leg, ...]:
     """The legs of a next hop in order of preference; none for an instance or a system route."""
     if isinstance(next_hop, RouterInterfaceHop):
@@ -57,9 +82,10 @@ def group_of(c: Compilation, vpc_id: str, next_hop: NextHop | None) -> NexthopGr
         mode, live = "active_standby", live[:1]
     else:
         mode = "load_balance"
-    name = f"{vpc_id}/{mode}/{'+'.join(leg.router_interface for leg in legs)}"
+    name = GroupName(vpc_id, mode, tuple(leg.router_interface for leg in legs))
     members = tuple(sorted((leg.id, 1) for leg in live))
-    return NexthopGroup(names.vpc_namespace(vpc_id), names.group_number(c.numbering.number("group", name)), members)
+    number = names.group_number(c.numbering.number("group", name.text))
+    return NexthopGroup(names.vpc_namespace(vpc_id), number, members)
 
 
 def next_hop_words(next_hop: NextHop | None) -> str:

@@ -1,4 +1,4 @@
-"""The id book: small dense numbers for ports, tables, legs and groups, remembered between runs.
+"""The id book: small dense numbers for ports, tables, legs, groups and next hops, remembered between runs.
 
 The numbers belong to one host and never leave it. A book is a value; a *numbering* hands out numbers
 during one compilation and ends as the next book. A number is not used again while the book still
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-IdKind = Literal["port", "table", "leg", "group"]
+IdKind = Literal["port", "table", "leg", "group", "next_hop"]
 IdName = tuple[IdKind, str]
 
 
