@@ -3,9 +3,9 @@
 Runs under Debian's own python3, since bcc is a package of that one; so it imports nothing of ours. It lives as short
 as it does because bcc never gives back what a compilation takes (125 MB). Never run inside the product's process.
 
-Request: ``text``, ``flags``, ``programs`` (names of functions), ``maps`` (name -> layouts of key and value),
-``directory`` (an existing folder of a BPF file system). Answer: ``{}`` or ``{"missing": ...}`` or ``{"error": ...}``,
-as JSON; what the compiler and the verifier say goes to stderr.
+Request: ``text``, ``flags``, ``programs`` (function -> ``XDP`` or ``SCHED_CLS``), ``maps`` (name -> layouts of key and
+value), ``directory`` (an existing folder of a BPF file system). Answer: ``{}`` or ``{"missing": ...}`` or
+``{"error": ...}``, as JSON; what the compiler and the verifier say goes to stderr.
 """
 
 import ctypes
@@ -55,8 +55,8 @@ def build(request: dict[str, Any]) -> dict[str, str]:
     problem = difference(module, request["maps"])
     if problem:
         return {"error": problem}
-    for name in request["programs"]:
-        pin(lib, module.load_func(name, BPF.SCHED_CLS).fd, f"{request['directory']}/{name}")
+    for name, kind in request["programs"].items():
+        pin(lib, module.load_func(name, getattr(BPF, kind)).fd, f"{request['directory']}/{name}")
     for name in request["maps"]:
         pin(lib, module[name].map_fd, f"{request['directory']}/{name}")
     return {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from dataplane.errors import HostError, PermissionDenied
 
 _LIBRARY = "libbpf.so.1"
+_TEST_RUN_BYTES = 65_536
 
 
 class MapInfo(ctypes.Structure):
@@ -34,6 +35,28 @@ class _ProgramInfo(ctypes.Structure):
     _fields_ = (("type", ctypes.c_uint32), ("id", ctypes.c_uint32))
 
 
+class _TestRun(ctypes.Structure):
+    """``struct bpf_test_run_opts``."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("data_in", ctypes.c_void_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
 @cache
 def _libbpf() -> ctypes.CDLL:
     """The library, loaded at first use."""
@@ -46,6 +69,8 @@ def _libbpf() -> ctypes.CDLL:
     library.bpf_map_lookup_elem.argtypes = (ctypes.c_int, pointer, pointer)
     library.bpf_map_update_elem.argtypes = (ctypes.c_int, pointer, pointer, ctypes.c_uint64)
     library.bpf_map_delete_elem.argtypes = (ctypes.c_int, pointer)
+    library.bpf_map_update_batch.argtypes = (ctypes.c_int, pointer, pointer, ctypes.POINTER(ctypes.c_uint32), pointer)
+    library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, pointer)
     library.bpf_map_get_next_key.argtypes = (ctypes.c_int, pointer, pointer)
     library.bpf_obj_get_info_by_fd.argtypes = (ctypes.c_int, pointer, ctypes.POINTER(ctypes.c_uint32))
     return library
@@ -104,6 +129,18 @@ def update(fd: int, key: bytes, value: bytes) -> None:
     _check(_libbpf().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
 
 
+def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Write many entries in one call. OSError with ENOSPC or E2BIG: the map is full, and has taken those before.
+
+    Args:
+        keys: one after the other without gaps; so ``values``.
+    """
+    if count:
+        done = ctypes.c_uint32(count)
+        result = _libbpf().bpf_map_update_batch(fd, keys, values, ctypes.byref(done), None)
+        _check(result, "writing many entries of a BPF map")
+
+
 def delete(fd: int, key: bytes) -> None:
     """Remove a key; none is fine."""
     try:
@@ -123,6 +160,44 @@ def keys(fd: int, key_bytes: int) -> Iterator[bytes]:
             return
         present = following.raw
         yield present
+
+
+class TestRun:
+    """A program that is run on made frames (``BPF_PROG_TEST_RUN``): nothing is sent, whatever it says.
+
+    Args:
+        fd: of the program; it must stay open.
+        context: what the program gets beside the frame, in the kernel's own struct; empty for what that sets by itself.
+    """
+
+    def __init__(self, fd: int, context: bytes = b"") -> None:
+        self._fd = fd
+        self._out = ctypes.create_string_buffer(_TEST_RUN_BYTES)
+        self._context = ctypes.create_string_buffer(context, len(context)) if context else None
+        self._options = _TestRun(size=ctypes.sizeof(_TestRun), data_out=ctypes.addressof(self._out))
+        if self._context is not None:
+            self._options.ctx_in = ctypes.addressof(self._context)
+            self._options.ctx_size_in = len(context)
+
+    def run(self, frame: bytes, repeat: int = 1) -> tuple[int, bytes]:
+        """Run it.
+
+        Returns:
+            What the program returned, and the frame as it is then.
+
+        Raises:
+            OSError: the kernel takes no such frame (shorter than an Ethernet header, or longer than it can make).
+        """
+        options = self._options
+        options.data_in = ctypes.cast(ctypes.c_char_p(frame), ctypes.c_void_p)
+        options.data_size_in, options.data_size_out, options.repeat = len(frame), _TEST_RUN_BYTES, repeat
+        _check(_libbpf().bpf_prog_test_run_opts(self._fd, ctypes.byref(options)), "running a BPF program on a frame")
+        return options.retval, ctypes.string_at(self._out, options.data_size_out)
+
+    @property
+    def nanoseconds(self) -> int:
+        """What a run of the last call took on average."""
+        return int(self._options.duration)
 
 
 def possible_cpus() -> int:

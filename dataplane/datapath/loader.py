@@ -11,12 +11,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataplane.datapath import bpffs, build, headers, libbpf
+from dataplane.datapath import bpffs, build, flatten, headers, libbpf
 from dataplane.datapath.layout import MapSpec, layouts_of
 from dataplane.errors import BugError, HostError
 
@@ -35,23 +34,37 @@ class ProgramSpec:
         name: the feature; its source is ``ebpf/<name>.c``.
         programs: names of its functions.
         maps: its maps, by name.
+        xdp: the programs that are for XDP; all others are for tc.
+        defines: sizes and features, as the compiler gets them (``-DNAME=NUMBER``).
     """
 
     name: str
     programs: tuple[str, ...]
     maps: Mapping[str, MapSpec]
+    xdp: frozenset[str] = frozenset()
+    defines: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
-        """The C text."""
-        return files("ebpf").joinpath(f"{self.name}.c").read_text(encoding="utf-8")
+        """The C text, with the headers of ours that it includes."""
+        return flatten.flat(f"{self.name}.c")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the compiler is told."""
+        return (*_FLAGS, *(f"-D{name}={number}" for name, number in sorted(self.defines.items())))
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The kind of each program, in bcc's words."""
+        return {name: "XDP" if name in self.xdp else "SCHED_CLS" for name in self.programs}
 
     @property
     def fingerprint(self) -> str:
         """A hash of everything that a compilation depends on: another one is another program."""
-        parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), _FLAGS)
+        parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), self.flags)
         layouts = json.dumps(layouts_of(self.maps), sort_keys=True)
-        return hashlib.sha256(repr((*parts, self.programs, layouts)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((*parts, self.types, layouts)).encode()).hexdigest()[:16]
 
 
 def directory(spec: ProgramSpec) -> Path:
@@ -95,6 +108,33 @@ def load(spec: ProgramSpec) -> Path:
     return wanted
 
 
+@contextlib.contextmanager
+def tried(spec: ProgramSpec) -> Iterator[dict[str, int]]:
+    """The program with maps of its own, to run it on made frames; nothing of it stays, and nobody adopts it.
+
+    Yields:
+        The descriptors of its programs and maps, by name; closed at the end.
+
+    Raises:
+        HostError: a package or a kernel feature is missing, or the program does not load.
+    """
+    unfinished = bpffs.prepare() / f"{_UNFINISHED}try-{spec.fingerprint}-{os.getpid()}"
+    unfinished.mkdir(mode=0o700)
+    fds: dict[str, int] = {}
+    try:
+        try:
+            _compile(spec, unfinished)
+            _check_sizes(spec, unfinished)
+            for name in (*spec.programs, *spec.maps):
+                fds[name] = libbpf.open_pinned(unfinished / name)
+        finally:
+            _remove(unfinished)
+        yield fds
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+
+
 def unload(spec: ProgramSpec) -> None:
     """Take the pins of every version away; the kernel drops what nothing holds any more."""
     for found in _pins(spec) or ():
@@ -121,8 +161,8 @@ def _compile(spec: ProgramSpec, where: Path) -> None:
     """Have another process compile and pin."""
     request = {
         "text": spec.source,
-        "flags": _FLAGS,
-        "programs": spec.programs,
+        "flags": spec.flags,
+        "programs": spec.types,
         "maps": layouts_of(spec.maps),
         "directory": str(where),
     }

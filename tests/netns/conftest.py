@@ -1,8 +1,4 @@
-"""The sandbox: before anything runs, the whole pytest process moves into namespaces of its own.
-
-Nothing here touches the machine: a network namespace of its own, private mounts, and an empty /run and
-/var/lib/dataplane.
-"""
+"""Before anything runs, the whole pytest process moves into a sandbox; and what the tests of the kernel share."""
 
 import os
 import shutil
@@ -11,15 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.kernel import libc, link
 from dataplane.kernel.driver import KernelDriver
-from dataplane.kernel.netlink import NetlinkSocket
+from tests.netns import sandbox
 from tests.netns.network import AppliedNetwork, our_namespaces
 from tests.netns.objects import World, open_files
-
-CLONE_NEWNS = 0x00020000
-MS_PRIVATE = 1 << 18
-_has_moved = False
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,24 +24,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in ours:
             item.add_marker(pytest.mark.skip(reason="needs root: run with sudo"))
         return
-    _move_into_sandbox()
-
-
-def _move_into_sandbox() -> None:
-    """New mount and network namespaces for this process, and everything that we write on a tmpfs of its own."""
-    global _has_moved
-    if _has_moved:
-        return
-    _has_moved = True
-    libc.unshare(CLONE_NEWNS | libc.CLONE_NEWNET)
-    libc.mount("none", "/", "none", libc.MS_REC | MS_PRIVATE)
-    libc.mount("tmpfs", "/run", "tmpfs", 0)
-    for directory in ("/run/netns", "/run/dataplane", "/var/lib/dataplane"):
-        Path(directory).mkdir(mode=0o755, parents=True, exist_ok=True)
-    libc.mount("tmpfs", "/var/lib/dataplane", "tmpfs", 0)
-    libc.mount("sysfs", "/sys", "sysfs", 0)
-    with NetlinkSocket() as socket:
-        assert socket.execute([link.set_request(link.LOOPBACK_IFINDEX, "", up=True)]) == [None]
+    sandbox.enter()
 
 
 @pytest.fixture

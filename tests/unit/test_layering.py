@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "kernel": frozenset({"errors", "model", "plan", "datapath", "kernel"}),
     # Status is a pure view of desired and observed state, which a session asks for; so it is below the agent.
     "observe": frozenset({"errors", "model", "config", "plan", "observe"}),
-    "agent": frozenset({"errors", "model", "config", "compile", "plan", "kernel", "observe", "agent"}),
+    "agent": frozenset({"errors", "model", "config", "compile", "plan", "datapath", "kernel", "observe", "agent"}),
     "cli": frozenset({"", "errors", "model", "config", "compile", "plan", "kernel", "agent", "observe", "cli"}),
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
