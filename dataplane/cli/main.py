@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Entry] = {
     "cpe": Entry("dataplane.cli.cpe:cpe", "Print what the data centre's router needs at the far end of a line."),
     "capture": Entry("dataplane.cli.capture:capture", "Show the packets at a port, a connection or an instance."),
     "why": Entry("dataplane.cli.why:why", "Say what becomes of a packet, router by router, and what to change."),
+    "datapath": Entry("dataplane.cli.datapath:datapath", "Look into the forwarder: what it holds, what it would do."),
     "exec": Entry("dataplane.cli.exec:exec_", "Run a command inside an instance."),
     "doctor": Entry("dataplane.cli.doctor:doctor", "Say what this host lacks, and what brings it."),
     "lab": Entry("dataplane.cli.lab:lab", "Try networks in simulated hosts on this machine."),
