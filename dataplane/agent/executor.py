@@ -7,6 +7,7 @@ from typing import Protocol
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject, Key, provides
 from dataplane.model.observation import Observation
+from dataplane.model.traffic import Traffic
 from dataplane.plan.action import Action, Outcome, Verb
 from dataplane.plan.planner import Plan
 from dataplane.plan.stage import Stage
@@ -23,12 +24,16 @@ class Driver(Protocol):
         """Perform the actions of one stage and report on each, in the same order."""
         ...
 
-    def facts(self) -> HostFacts:
-        """What the kernel of this host can do."""
+    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True) -> HostFacts:
+        """What this host can do, as far as it matters."""
         ...
 
     def line_drops(self) -> Mapping[str, int]:
         """Frames dropped on lines, by reason."""
+        ...
+
+    def traffic(self) -> Traffic:
+        """What the forwarder has counted."""
         ...
 
     def underlay_drops(self) -> Mapping[str, int]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dataplane.model.observation import Foreign
+from dataplane.model.traffic import NamedTraffic
 from dataplane.observe.status import ResourceState
 from dataplane.plan.action import Action, Outcome
 
@@ -61,6 +62,7 @@ class Status:
         host: the id of this host in a network of several; empty in others.
         leftovers: resources of ours that are here although nothing is applied: an apply was interrupted, or the
             state was lost.
+        traffic: what the forwarder has counted; None where there is none.
     """
 
     resources: tuple[ResourceState, ...]
@@ -72,6 +74,7 @@ class Status:
     unhealthy: tuple[ResourceState, ...] = ()
     leftovers: tuple[str, ...] = ()
     host: str = ""
+    traffic: NamedTraffic | None = None
 
     @property
     def is_healthy(self) -> bool:

@@ -5,7 +5,7 @@ the kernel is spoken to (kernel).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,21 +17,36 @@ from dataplane.agent.rollback import rollback_plan
 from dataplane.agent.store import Applied, State, Store
 from dataplane.compile.adopt import adopted_book, adopted_memory
 from dataplane.compile.compiler import compile_network
+from dataplane.compile.forwarder import KERNEL_FORWARDS, following
 from dataplane.compile.lifecycle import forbidden_changes, remember
 from dataplane.config import InvalidConfig, Loaded, load_sources
 from dataplane.model import names
 from dataplane.model.describe import describe, describe_change, listed
-from dataplane.model.desired import NOTHING, Desired
+from dataplane.model.desired import NOTHING, Desired, Wanted
+from dataplane.model.forwarding import Verdict
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
-from dataplane.model.kernel import Address, KernelObject, Namespace, Sysctl, Veth
+from dataplane.model.kernel import (
+    Address,
+    FarEnd,
+    ForwarderState,
+    KernelObject,
+    Key,
+    Namespace,
+    PortProgram,
+    Sysctl,
+    Veth,
+)
 from dataplane.model.memory import Memory
 from dataplane.model.observation import Observation
+from dataplane.model.program import FORWARDER_STATE_KEY
+from dataplane.model.traffic import Traffic, named
 from dataplane.observe.status import resource_states
 from dataplane.plan.action import Action, Verb
 from dataplane.plan.planner import Plan, make_plan
 
 _MAX_REMAINING_LINES = 50
+_FORWARDER = (ForwarderState, PortProgram, FarEnd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +143,12 @@ class Session:
         observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
         resources, unhealthy = resource_states(desired, observation.objects, observation.absent)
         files = tuple(source.name for source in state.applied.sources)
-        notes = (*desired.notes, *_drops(self._driver()))
-        applied = state.applied
-        return Status(
-            resources, loaded.sha256, applied.at, files, observation.foreign, notes, unhealthy, host=applied.host
-        )
+        traffic = self._driver().traffic()
+        notes = (*desired.notes, *_forwarded(traffic), *_drops(self._driver(), traffic))
+        wish = desired.wanted.get(FORWARDER_STATE_KEY)
+        counted = named(traffic, wish.object.forwarding) if wish and isinstance(wish.object, ForwarderState) else None
+        seen, at, host = observation.foreign, state.applied.at, state.applied.host
+        return Status(resources, loaded.sha256, at, files, seen, notes, unhealthy, host=host, traffic=counted)
 
     def _driver(self) -> Driver:
         if self._own_driver is not None:
@@ -142,8 +158,11 @@ class Session:
         return KernelDriver()
 
     def _facts(self, loaded: Loaded) -> HostFacts | None:
-        """What this kernel can do; asked only where it decides how something is built, since asking has its price."""
-        return self._driver().facts() if loaded.network.vbrs else None
+        """What this host can do; asked only where it decides how something is built, since asking has its price."""
+        has_lines, has_forwarder = bool(loaded.network.vbrs), loaded.network.datapath.hook not in KERNEL_FORWARDS
+        if not has_lines and not has_forwarder:
+            return None
+        return self._driver().facts(has_lines=has_lines, has_forwarder=has_forwarder)
 
     def _prepare(self, loaded: Loaded | None, here: str) -> _Round:
         """Everything up to the plan; changes nothing."""
@@ -172,7 +191,8 @@ class Session:
         rolled_back = tuple(sorted(execution.failed_units))
         if rolled_back:
             self._roll_back(this, driver, execution)
-        remaining = () if rolled_back else self._verify(this, driver, execution)
+        followed = self._follow(this, driver, execution)
+        remaining = () if rolled_back else self._verify(this, driver, execution, followed)
         failed = [outcome.action for outcome in execution.outcomes if outcome.error]
         is_rid = not rolled_back and not remaining and not any(action.verb is Verb.DELETE for action in failed)
         self._keep(loaded, this, execution, is_clean=not remaining and not failed, is_rid=is_rid)
@@ -187,10 +207,35 @@ class Session:
         undone = execute(back, driver)
         execution.outcomes += [outcome for outcome in undone.outcomes if outcome.error is not None]
 
-    def _verify(self, this: _Round, driver: Driver, execution: Execution) -> tuple[str, ...]:
+    def _follow(self, this: _Round, driver: Driver, execution: Execution) -> dict[Key, Wanted]:
+        """Bring the forwarder in line with a kernel that is not as the file says; the wishes that it then has.
+
+        One that cannot be told any more is taken off: the kernel forwards by what is asked for now.
+        """
+        if not execution.unmade or FORWARDER_STATE_KEY not in this.desired.wanted:
+            return {}
+        now = driver.observe([wish.object for wish in this.desired.wanted.values()])
+        present = {key: item for key, item in now.objects.items() if isinstance(item, _FORWARDER)}
+        wishes: dict[Key, Wanted] = {}
+        if FORWARDER_STATE_KEY in execution.unmade:
+            present.pop(FORWARDER_STATE_KEY, None)
+        else:
+            wishes = following(this.desired, now.objects)
+        # What has failed a moment ago is not tried again.
+        for key in execution.unmade & (wishes.keys() | present.keys()):
+            wishes.pop(key, None)
+            present.pop(key, None)
+        done = execute(make_plan(wishes, present), driver)
+        execution.outcomes += [outcome for outcome in done.outcomes if outcome.error is not None]
+        return wishes
+
+    def _verify(
+        self, this: _Round, driver: Driver, execution: Execution, followed: Mapping[Key, Wanted]
+    ) -> tuple[str, ...]:
         """Lines for every difference that is left and was not reported as a failure."""
         wanted = {key: wish for key, wish in this.desired.wanted.items() if key not in execution.unmade}
-        observation = driver.observe([wish.object for wish in this.desired.wanted.values()])
+        wanted |= {key: wish for key, wish in followed.items() if key in wanted}
+        observation = driver.observe([wish.object for wish in {**this.desired.wanted, **followed}.values()])
         reported = {outcome.action.object.key for outcome in execution.outcomes if outcome.error is not None}
         plan = make_plan(wanted, observation.objects)
         left = [action for action in plan.actions if action.object.key not in reported]
@@ -249,9 +294,21 @@ def _removals(desired: Desired, observation: Observation) -> tuple[str, ...]:
     return (f"removes {listed([f'{kind} {path}' for kind, path in gone])}: no longer asked for",) if gone else ()
 
 
-def _drops(driver: Driver) -> tuple[str, ...]:
-    """What came in on lines and from other hosts, and belongs to nobody, counted."""
-    found = {"frames dropped on the lines": driver.line_drops(), "VXLAN packets dropped": driver.underlay_drops()}
+def _forwarded(traffic: Traffic) -> tuple[str, ...]:
+    """How many packets took the fast path, and how many it left to the kernel."""
+    forwarded, passed = traffic.packets(Verdict.FORWARD), traffic.packets(Verdict.PASS)
+    if not forwarded and not passed:
+        return ()
+    return (f"the forwarder has sent on {forwarded:,} packets, and passed {passed:,} to the kernel",)
+
+
+def _drops(driver: Driver, traffic: Traffic) -> tuple[str, ...]:
+    """What was dropped at ports, and what came in on lines and from other hosts and belongs to nobody, counted."""
+    found = {
+        "frames dropped by the forwarder": {reason.words: count for reason, count in traffic.drops().items()},
+        "frames dropped on the lines": driver.line_drops(),
+        "VXLAN packets dropped": driver.underlay_drops(),
+    }
     return tuple(
         f"{what}: {', '.join(f'{number} {words}' for words, number in drops.items())}"
         for what, drops in found.items()

@@ -164,7 +164,7 @@ def _read(database: sqlite3.Connection) -> State:
 
 
 def _kind(text: str) -> IdKind:
-    if text not in ("port", "table", "leg", "group"):
+    if text not in ("port", "table", "leg", "group", "next_hop"):
         raise ValueError(f"unknown kind of id {text!r}")
     return cast(IdKind, text)
 

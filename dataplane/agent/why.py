@@ -3,6 +3,8 @@
 Owns which namespaces are looked into. Must never judge what is found there (``observe/why``).
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dataplane.agent.store import Store
@@ -12,11 +14,18 @@ from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.model.desired import Desired
 from dataplane.model.ids import IdBook
+from dataplane.model.kernel import ForwarderState, KernelObject, Key, PortProgram
 from dataplane.model.path import Answer, Packet
+from dataplane.model.program import FORWARDER_STATE_KEY
 from dataplane.observe.why.atlas import Atlas
 from dataplane.observe.why.elsewhere import host_of
-from dataplane.observe.why.explain import Explainer, Explanation, Live, Question
+from dataplane.observe.why.explain import Direction, Explainer, Explanation, Live, Question
 from dataplane.observe.why.scene import Scene
+
+_FAST_PATH = (
+    "the forwarder goes first, and its tables are as the file says: such packets may pass all the same "
+    "(`dataplane datapath simulate` asks it); what is said here is what the kernel does with those that it gets"
+)
 
 
 def explain_offline(loaded: Loaded, question: Question, here: str = "") -> Explanation:
@@ -60,7 +69,22 @@ def explain_live(state_dir: Path, question: Question) -> Explanation:
     # The configuration alone says which instances are on the way; routers are looked at all of them, since a
     # packet that goes astray goes through one.
     expected = Explainer(atlas).explain(question)
-    return Explainer(atlas, _look(atlas, desired, _namespaces_on(expected))).explain(question)
+    observed = driver.observe([wish.object for wish in desired.wanted.values()]).objects
+    found = Explainer(atlas, _look(atlas, observed, _namespaces_on(expected))).explain(question)
+    back = _with_fast_path(found.back, observed) if found.back is not None else None
+    return replace(found, forward=_with_fast_path(found.forward, observed), back=back)
+
+
+def _with_fast_path(way: Direction, observed: Mapping[Key, KernelObject]) -> Direction:
+    """Say of a way on which the kernel is not as configured that the forwarder is, and goes first."""
+    state = observed.get(FORWARDER_STATE_KEY)
+    if way.disagreement is None or way.live is None or not isinstance(state, ForwarderState) or state.differs:
+        return way
+    routers = {step.namespace for step in way.live.steps}
+    programs = (item for item in observed.values() if isinstance(item, PortProgram) and item.is_current)
+    if routers.isdisjoint(program.namespace for program in programs):
+        return way
+    return replace(way, notes=(*way.notes, _FAST_PATH))
 
 
 def _namespaces_on(expected: Explanation) -> set[str]:
@@ -69,13 +93,11 @@ def _namespaces_on(expected: Explanation) -> set[str]:
     return {namespace for namespace in passed if not host_of(namespace)}
 
 
-def _look(atlas: Atlas, desired: Desired, besides: set[str]) -> Live:
+def _look(atlas: Atlas, observed: Mapping[Key, KernelObject], besides: set[str]) -> Live:
     """The network as it is: our objects on the whole host, all else in the namespaces that matter."""
-    from dataplane.kernel.driver import KernelDriver
     from dataplane.kernel.lookup import KernelLookup
 
     lookup = KernelLookup()
-    observed = KernelDriver().observe([wish.object for wish in desired.wanted.values()]).objects
     namespaces = sorted(set(atlas.routers()) | besides)
     strangers = [item for name in namespaces for item in lookup.strangers(name) if observed.get(item.key) != item]
     scene = Scene(

@@ -20,6 +20,7 @@ from dataplane.model import names
 if TYPE_CHECKING:
     from dataplane.cli.capture_sink import Sink
     from dataplane.kernel.capture import Capture, Heard, MarkedLinks
+    from dataplane.model.simulation import Hook
     from dataplane.observe.capture import Frame, Line, Point, Port, UnknownTarget
     from dataplane.observe.socket_filter import Wanted
 
@@ -76,6 +77,15 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     return sorted(name for name in (*own_namespaces(), *vbrs) if name.startswith(incomplete))
 
 
+_PAST_THE_TAPS = {
+    "tc": "the forwarder sits here: what it hands on shows as `in` at the next place, and not as `out` here; "
+    "at an instance, `dataplane exec` into it and listen there",
+    "xdp": "the forwarder sits here in the driver: what it takes shows nowhere but in the instance that it goes to; "
+    "with `datapath: {hook: tc}` it shows at each router",
+}
+"""What passes taps by, by hook (datapath.md, section 3)."""
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -126,8 +136,17 @@ def capture(
         sink = stack.enter_context(open_sink(write, points))
         for point in points:
             note(f"capturing at {point.description}")
+        for hook in sorted(_forwarders(points)):
+            note(f"note: {_PAST_THE_TAPS[hook]}")
         captured = _run(listening, sink, count, duration)
         _sum_up(listening, sink, points, captured)
+
+
+def _forwarders(points: "Sequence[Point]") -> "set[Hook]":
+    """The hooks of the forwarder at these places; their packets do not show as those of the kernel do."""
+    from dataplane.kernel.program import hooks_at
+
+    return hooks_at((point.namespace, point.ifname) for point in points)
 
 
 def _points(targets: Sequence[str]) -> "list[Point]":

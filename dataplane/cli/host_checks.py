@@ -26,8 +26,8 @@ _TOOLS = {
     "traceroute": ("traceroute", "seeing the gateways on the way"),
     "tcpdump": ("tcpdump", "looking at packets by hand"),
 }
-_STAND_IN = "VLANs of VBRs where the kernel has no 802.1Q"
-_OPTIONAL_PACKAGES = {"bcc": ("python3-bpfcc", _STAND_IN)}
+_FORWARDER = "the forwarder (without it the kernel forwards), and VLANs where the kernel has no 802.1Q"
+_OPTIONAL_PACKAGES = {"bcc": ("python3-bpfcc", _FORWARDER)}
 _HEADER = Path("/usr/include/linux/bpf.h")
 
 
@@ -101,7 +101,7 @@ def _packages() -> Iterator[Check]:
     has_headers = _HEADER.exists()
     verdict = Verdict.OK if has_headers else Verdict.OPTIONAL
     remedy = "" if has_headers else "apt install linux-libc-dev"
-    yield Check("header", "linux/bpf.h", verdict, _STAND_IN, remedy, str(_HEADER) if has_headers else "")
+    yield Check("header", "linux/bpf.h", verdict, _FORWARDER, remedy, str(_HEADER) if has_headers else "")
 
 
 def _required_packages() -> list[str]:

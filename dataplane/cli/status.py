@@ -14,6 +14,8 @@ from dataplane.model.resource import NOWHERE
 
 if TYPE_CHECKING:
     from dataplane.agent.report import Status
+    from dataplane.model.simulation import Count
+    from dataplane.model.traffic import NamedTraffic
     from dataplane.observe.status import ResourceState
 
 _GOOD_STATES = frozenset({"Available", "Active"})
@@ -85,7 +87,21 @@ def _document(found: "Status", shown: list["ResourceState"]) -> dict[str, object
         "notes": list(found.notes),
         "foreign": [foreign.text for foreign in found.foreign],
         "leftovers": list(found.leftovers),
+        "forwarder": _traffic(found.traffic) if found.traffic is not None else None,
     }
+
+
+def _traffic(traffic: "NamedTraffic") -> dict[str, object]:
+    """Frames and bytes since the forwarder's maps were made: by port and reason, and by leg."""
+    ports = {
+        port: {reason.name.lower(): _count(count) for reason, count in sorted(reasons.items())}
+        for port, reasons in traffic.ports.items()
+    }
+    return {"ports": ports, "legs": {leg: _count(count) for leg, count in traffic.legs.items()}}
+
+
+def _count(count: "Count") -> dict[str, int]:
+    return {"packets": count.packets, "bytes": count.bytes}
 
 
 def _resource(state: "ResourceState") -> dict[str, object]:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 from dataplane.compile.addresses import assign_addresses
 from dataplane.compile.context import Compilation
+from dataplane.compile.forwarder import with_forwarder
 from dataplane.compile.health import compile_health_checks
 from dataplane.compile.instance import compile_instances
 from dataplane.compile.not_built import notes
@@ -57,13 +58,16 @@ def compile_network(
         here: the id of this host; empty where the file names no hosts.
 
     Raises:
-        InvalidConfig: an instance cannot have an address (R79).
+        InvalidConfig: an instance cannot have an address (R79), or the file insists on a forwarder that this host
+            cannot have.
     """
     numbering = Numbering(book)
     placement = Placement(loaded.network, here)
     c = Compilation(loaded, numbering, assign_addresses(loaded, remembered), facts or HostFacts(), placement)
     for compile_pass in PASSES:
         compile_pass(c)
-    return Desired(
+    desired = Desired(
         c.wanted, tuple(c.declared), notes(loaded.network), numbering.book(), frozenset(numbering.used), c.addresses
     )
+    # Last, since it is made of what all passes have asked for.
+    return with_forwarder(desired, loaded, facts or HostFacts())

@@ -13,8 +13,5 @@ def notes(network: Network) -> tuple[str, ...]:
         "health checks are checked but not sent yet: every leg counts as up (R39)": any(
             connection.health_check is not None for connection in connections
         ),
-        f"datapath.hook {network.datapath.hook}: the forwarder comes later; the kernel forwards": (
-            network.datapath.hook in ("tc", "xdp")
-        ),
     }
     return tuple(sentence for sentence, is_asked_for in found.items() if is_asked_for)

@@ -28,7 +28,7 @@ class Datapath(Model):
     """The settings of the forwarder."""
 
     hook: Annotated[Hook, Word("auto", "tc", "xdp", "off")] = Field(
-        default="auto", description="Where the forwarder sits; off leaves forwarding to the kernel alone."
+        default="auto", description="Where the forwarder sits: tc or xdp; with auto and off the kernel forwards."
     )
 
 

@@ -4,8 +4,9 @@ Runs under Debian's own python3, since bcc is a package of that one; so it impor
 as it does because bcc never gives back what a compilation takes (125 MB). Never run inside the product's process.
 
 Request: ``text``, ``flags``, ``programs`` (function -> ``XDP`` or ``SCHED_CLS``), ``maps`` (name -> layouts of key and
-value), ``directory`` (an existing folder of a BPF file system). Answer: ``{}`` or ``{"missing": ...}`` or
-``{"error": ...}``, as JSON; what the compiler and the verifier say goes to stderr.
+Request: ``text``, ``flags``, ``programs`` (function -> ``XDP`` or ``SCHED_CLS``), ``maps`` (name -> layouts of key and
+value), ``directory`` (an existing folder of a BPF file system), ``kept`` (map -> pin of the map to go on with). Answer:
+``{}`` or ``{"missing": ...}`` or ``{"error": ...}``, as JSON; what the compiler and the verifier say goes to stderr.
 """
 
 import ctypes
@@ -44,6 +45,16 @@ def pin(lib: Any, fd: int, path: str) -> None:
         raise OSError(-result, f"pinning {path}: {os.strerror(-result)}")
 
 
+def keep(lib: Any, fd: int, path: str) -> None:
+    """Put a pinned map in the place of the one that bcc has just made: programs name their maps by descriptor."""
+    lib.bpf_obj_get.argtypes = (ctypes.c_char_p,)
+    kept = lib.bpf_obj_get(os.fsencode(path))
+    if kept < 0:
+        raise OSError(-kept, f"opening {path}: {os.strerror(-kept)}")
+    os.dup2(kept, fd)
+    os.close(kept)
+
+
 def build(request: dict[str, Any]) -> dict[str, str]:
     """Compile, compare, load, pin."""
     try:
@@ -55,6 +66,8 @@ def build(request: dict[str, Any]) -> dict[str, str]:
     problem = difference(module, request["maps"])
     if problem:
         return {"error": problem}
+    for name, path in request["kept"].items():
+        keep(lib, module[name].map_fd, path)
     for name, kind in request["programs"].items():
         pin(lib, module.load_func(name, getattr(BPF, kind)).fd, f"{request['directory']}/{name}")
     for name in request["maps"]:

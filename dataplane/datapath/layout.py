@@ -30,6 +30,11 @@ class MapSpec:
         """What the compiling process has to find in the C."""
         return {"key": layout_of(self.key), "value": layout_of(self.value)}
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The bytes of a key and of a value, as the kernel records them."""
+        return ctypes.sizeof(self.key), ctypes.sizeof(self.value)
+
 
 def layout_of(kind: type[Any]) -> Layout:
     """The fields of a ctypes type."""

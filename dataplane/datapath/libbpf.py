@@ -14,6 +14,9 @@ from dataplane.errors import HostError, PermissionDenied
 
 _LIBRARY = "libbpf.so.1"
 _TEST_RUN_BYTES = 65_536
+_ARRAY = 2
+_BATCH_ENTRIES = 4_096
+_BATCH_BYTES = 1 << 20
 
 
 class MapInfo(ctypes.Structure):
@@ -32,7 +35,18 @@ class MapInfo(ctypes.Structure):
 class _ProgramInfo(ctypes.Structure):
     """The beginning of ``struct bpf_prog_info``."""
 
-    _fields_ = (("type", ctypes.c_uint32), ("id", ctypes.c_uint32))
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("lengths", ctypes.c_uint32 * 2),
+        ("instructions", ctypes.c_uint64 * 2),
+        ("load_time", ctypes.c_uint64),
+        ("uid", ctypes.c_uint32),
+        ("map_count", ctypes.c_uint32),
+        ("map_ids", ctypes.c_uint64),
+        ("name", ctypes.c_char * 16),
+    )
 
 
 class _TestRun(ctypes.Structure):
@@ -70,6 +84,14 @@ def _libbpf() -> ctypes.CDLL:
     library.bpf_map_update_elem.argtypes = (ctypes.c_int, pointer, pointer, ctypes.c_uint64)
     library.bpf_map_delete_elem.argtypes = (ctypes.c_int, pointer)
     library.bpf_map_update_batch.argtypes = (ctypes.c_int, pointer, pointer, ctypes.POINTER(ctypes.c_uint32), pointer)
+    library.bpf_prog_get_fd_by_id.argtypes = (ctypes.c_uint32,)
+    library.bpf_map_create.argtypes = (ctypes.c_int, ctypes.c_char_p, *(ctypes.c_uint32,) * 3, pointer)
+    library.bpf_map_lookup_batch.argtypes = (
+        ctypes.c_int,
+        *(pointer,) * 4,
+        ctypes.POINTER(ctypes.c_uint32),
+        pointer,
+    )
     library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, pointer)
     library.bpf_map_get_next_key.argtypes = (ctypes.c_int, pointer, pointer)
     library.bpf_obj_get_info_by_fd.argtypes = (ctypes.c_int, pointer, ctypes.POINTER(ctypes.c_uint32))
@@ -91,11 +113,28 @@ def open_pinned(path: Path) -> int:
     return _check(_libbpf().bpf_obj_get(os.fsencode(path)), f"opening {path}")
 
 
+def try_map() -> None:
+    """Make the smallest of maps, and let it go: an OSError says why the kernel gives us none."""
+    os.close(_check(_libbpf().bpf_map_create(_ARRAY, b"dp_try", 4, 4, 1, None), "making a BPF map"))
+
+
 def program_id(fd: int) -> int:
     """The kernel's number of a program, unique until the next boot."""
     info = _ProgramInfo()
     _read_info(fd, info)
     return int(info.id)
+
+
+def open_program(number: int) -> int:
+    """Open a program by the kernel's number; the caller closes the descriptor. FileNotFoundError: there is none."""
+    return _check(_libbpf().bpf_prog_get_fd_by_id(number), "opening a BPF program")
+
+
+def program_name(fd: int) -> str:
+    """What a program is called in the kernel: its function."""
+    info = _ProgramInfo()
+    _read_info(fd, info)
+    return str(info.name.decode("ascii", "replace"))
 
 
 def map_info(fd: int) -> MapInfo:
@@ -139,6 +178,36 @@ def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
         done = ctypes.c_uint32(count)
         result = _libbpf().bpf_map_update_batch(fd, keys, values, ctypes.byref(done), None)
         _check(result, "writing many entries of a BPF map")
+
+
+def read_all(fd: int, key_bytes: int, value_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+    """Every entry of a map, many to a call. What changes meanwhile may be there or not.
+
+    Args:
+        value_bytes: the size of a value; of a per-CPU map, that of the values of all possible CPUs together.
+    """
+    most = max(1, min(_BATCH_ENTRIES, _BATCH_BYTES // value_bytes))
+    found_keys = ctypes.create_string_buffer(most * key_bytes)
+    values = ctypes.create_string_buffer(most * value_bytes)
+    places = [ctypes.create_string_buffer(max(key_bytes, 4)) for _ in range(2)]
+    before, after = None, places[0]
+    while True:
+        count = ctypes.c_uint32(most)
+        is_last = False
+        try:
+            result = _libbpf().bpf_map_lookup_batch(fd, before, after, found_keys, values, ctypes.byref(count), None)
+            _check(result, "reading many entries of a BPF map")
+        except FileNotFoundError:
+            is_last = True
+        # Only what was filled in is copied, once.
+        some_keys = ctypes.string_at(found_keys, count.value * key_bytes)
+        some_values = ctypes.string_at(values, count.value * value_bytes)
+        for number in range(count.value):
+            key = some_keys[number * key_bytes : (number + 1) * key_bytes]
+            yield key, some_values[number * value_bytes : (number + 1) * value_bytes]
+        if is_last:
+            return
+        before, after = after, places[after is places[0]]
 
 
 def delete(fd: int, key: bytes) -> None:

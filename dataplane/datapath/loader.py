@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +20,14 @@ from dataplane.datapath.layout import MapSpec, layouts_of
 from dataplane.errors import BugError, HostError
 
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
+PYTHON = str(_SYSTEM_PYTHON) if _SYSTEM_PYTHON.exists() else sys.executable
+"""The one that bcc is a package of."""
 _FLAGS = ("-w",)  # bcc's own headers warn; what matters is an error
 _TIMEOUT_S = 180  # 0.4 s on a plain machine, 3 s in an emulated one
 _UNFINISHED = "new-"
 _LAST_WORDS = 1200
+_SHARED = 8
+"""Letters of a fingerprint that are about the maps alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,17 @@ class ProgramSpec:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that a compilation depends on: another one is another program."""
-        parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), self.flags)
+        """A hash of the maps' layouts and sizes, and one of everything that a compilation depends on.
+
+        Where the first is the same, another program can go on with the maps that are there.
+        """
         layouts = json.dumps(layouts_of(self.maps), sort_keys=True)
-        return hashlib.sha256(repr((*parts, self.types, layouts)).encode()).hexdigest()[:16]
+        parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), self.flags)
+        return f"{_hash(layouts, self.flags)[:_SHARED]}-{_hash(*parts, self.types, layouts)[:16]}"
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def directory(spec: ProgramSpec) -> Path:
@@ -77,10 +88,15 @@ def is_loaded(spec: ProgramSpec) -> bool:
     return bpffs.is_mounted() and all((directory(spec) / pin).exists() for pin in (*spec.programs, *spec.maps))
 
 
-def load(spec: ProgramSpec) -> Path:
+def load(spec: ProgramSpec, fill: Callable[[Path], None] | None = None, *, keeps_maps: bool = False) -> Path:
     """Adopt the pinned program, or compile and pin it; other versions lose their pins.
 
     What another version's filters hold goes on running until they are replaced.
+
+    Args:
+        fill: puts into the maps of a folder what has to be there before the program counts as loaded; called for
+            new maps only.
+        keeps_maps: another version's maps of the same layouts and sizes are gone on with.
 
     Returns:
         The folder with one pin per program and map.
@@ -92,20 +108,30 @@ def load(spec: ProgramSpec) -> Path:
     wanted = directory(spec)
     if is_loaded(spec):
         _check_sizes(spec, wanted)
-        return wanted
-    _remove(wanted)  # somebody took pins out of it
-    unfinished = home / f"{_UNFINISHED}{wanted.name}-{os.getpid()}"
-    unfinished.mkdir(mode=0o700)
-    try:
-        _compile(spec, unfinished)
-        unfinished.rename(wanted)
-    finally:
-        _remove(unfinished)
-    _check_sizes(spec, wanted)
-    for other in home.iterdir():
-        if other != wanted and other.name.removeprefix(_UNFINISHED).startswith(f"{spec.name}-"):
+    else:
+        kept = _maps_to_keep(spec, wanted) if keeps_maps else None
+        unfinished = home / f"{_UNFINISHED}{wanted.name}-{os.getpid()}"
+        unfinished.mkdir(mode=0o700)
+        try:
+            _compile(spec, unfinished, kept)
+            _check_sizes(spec, unfinished)
+            if fill is not None and kept is None:
+                fill(unfinished)
+            _remove(wanted)  # somebody took pins out of it
+            unfinished.rename(wanted)
+        finally:
+            _remove(unfinished)
+    for other in pins(spec):
+        if other != wanted:
             _remove(other)
     return wanted
+
+
+def _maps_to_keep(spec: ProgramSpec, wanted: Path) -> Path | None:
+    """The folder of another version, or of this one with a program missing, whose maps are complete and like ours."""
+    start = wanted.name[: len(spec.name) + 1 + _SHARED]
+    alike = [path for path in pins(spec) if path.name.startswith(f"{start}-")]
+    return next((path for path in alike if all((path / name).exists() for name in spec.maps)), None)
 
 
 @contextlib.contextmanager
@@ -118,7 +144,7 @@ def tried(spec: ProgramSpec) -> Iterator[dict[str, int]]:
     Raises:
         HostError: a package or a kernel feature is missing, or the program does not load.
     """
-    unfinished = bpffs.prepare() / f"{_UNFINISHED}try-{spec.fingerprint}-{os.getpid()}"
+    unfinished = bpffs.prepare() / f"{_UNFINISHED}{spec.name}-try-{os.getpid()}"
     unfinished.mkdir(mode=0o700)
     fds: dict[str, int] = {}
     try:
@@ -133,45 +159,58 @@ def tried(spec: ProgramSpec) -> Iterator[dict[str, int]]:
     finally:
         for fd in fds.values():
             os.close(fd)
+        bpffs.leave()
 
 
 def unload(spec: ProgramSpec) -> None:
     """Take the pins of every version away; the kernel drops what nothing holds any more."""
-    for found in _pins(spec) or ():
+    for found in pins(spec):
         _remove(found)
-    with contextlib.suppress(OSError):  # another feature's pins are there, or none
-        bpffs.folder().rmdir()
+    bpffs.leave()
 
 
 def has_pins(spec: ProgramSpec) -> bool:
     """Whether anything is left for ``unload``: pins of any version, half made ones, or the empty folder."""
-    found = _pins(spec)
-    return found is not None and (bool(found) or not any(bpffs.folder().iterdir()))
+    return bool(pins(spec)) or bpffs.is_bare()
 
 
-def _pins(spec: ProgramSpec) -> list[Path] | None:
-    """The folders of all versions of a program, unfinished ones included; None where nothing was ever pinned."""
+def pins(spec: ProgramSpec) -> list[Path]:
+    """The folders of all versions of a program, unfinished ones included."""
+    return pins_named(spec.name)
+
+
+def pins_named(name: str) -> list[Path]:
+    """The folders of all versions of the program of a name, and unfinished ones that nobody works on any more."""
     if not bpffs.is_mounted() or not bpffs.folder().is_dir():
-        return None
+        return []
     named = ((path, path.name.removeprefix(_UNFINISHED)) for path in bpffs.folder().iterdir())
-    return [path for path, name in named if name.startswith(f"{spec.name}-")]
+    return sorted(path for path, found in named if found.startswith(f"{name}-") and not _is_in_work(path))
 
 
-def _compile(spec: ProgramSpec, where: Path) -> None:
-    """Have another process compile and pin."""
+def _is_in_work(path: Path) -> bool:
+    """Whether a folder is still being filled: the end of its name says by which process."""
+    return path.name.startswith(_UNFINISHED) and Path("/proc", path.name.rpartition("-")[2]).exists()
+
+
+def _compile(spec: ProgramSpec, where: Path, kept: Path | None = None) -> None:
+    """Have another process compile and pin.
+
+    Args:
+        kept: the folder whose maps the programs are to go on with, instead of new ones.
+    """
     request = {
         "text": spec.source,
         "flags": spec.flags,
         "programs": spec.types,
         "maps": layouts_of(spec.maps),
         "directory": str(where),
+        "kept": {} if kept is None else {name: str(kept / name) for name in spec.maps},
     }
-    python = str(_SYSTEM_PYTHON) if _SYSTEM_PYTHON.exists() else sys.executable
     with tempfile.TemporaryDirectory(prefix="dataplane-headers-") as tree:
         headers.write_tree(Path(tree))
         try:
             done = subprocess.run(
-                [python, "-I", build.__file__],
+                [PYTHON, "-I", build.__file__],
                 input=json.dumps(request),
                 env={**os.environ, "BCC_KERNEL_SOURCE": tree},
                 capture_output=True,
@@ -192,7 +231,7 @@ def _judge(spec: ProgramSpec, done: "subprocess.CompletedProcess[str]") -> None:
         answer = {"error": f"the compiling process ended with {done.returncode}"}
     if "missing" in answer:
         raise HostError(
-            f"compiling eBPF programs needs bcc for {_SYSTEM_PYTHON} ({answer['missing']}); "
+            f"compiling eBPF programs needs bcc for {PYTHON} ({answer['missing']}); "
             "install it (Debian: apt install python3-bpfcc)"
         )
     if "error" in answer:

@@ -207,6 +207,11 @@ def loaded() -> Iterator[VlanProgram]:
         yield program
 
 
+def is_in_use() -> bool:
+    """Whether the stand-in has been loaded here."""
+    return bool(loader.pins(SPEC))
+
+
 def has_pins() -> bool:
     """Whether pins are here, also those of a death half way, which ``adopted`` does not see."""
     return loader.has_pins(SPEC)

@@ -5,11 +5,17 @@ All side effects on the slow path happen behind this class. No policy: what to d
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from dataplane.datapath import ability, forwarder
 from dataplane.datapath.vlan import adopted
 from dataplane.kernel import features, libc, netns, observe, perform, perform_underlay
+from dataplane.kernel.netlink import NetlinkSocket
+from dataplane.kernel.ownership import is_our_ifindex
+from dataplane.kernel.vlan_job import links_here
+from dataplane.model import names
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject
 from dataplane.model.observation import Observation
+from dataplane.model.traffic import Traffic
 from dataplane.plan.action import Action, Outcome
 
 
@@ -43,9 +49,18 @@ class KernelDriver:
         libc.require_privileges()
         return perform.perform(actions)
 
-    def facts(self) -> HostFacts:
-        """What the kernel of this host can do, as far as it decides how things are built."""
-        return HostFacts(has_8021q=features.has_8021q())
+    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True) -> HostFacts:
+        """What this host can do, as far as it decides how things are built.
+
+        Args:
+            has_lines: whether it matters how VLAN links are made; asking has its price.
+            has_forwarder: whether it matters that there can be a forwarder.
+        """
+        return HostFacts(
+            has_8021q=features.has_8021q() if has_lines else True,
+            devices=_devices() if has_lines and has_forwarder else {},
+            forwarder_lacks=ability.forwarder_lacks() if has_forwarder else "",
+        )
 
     def line_drops(self) -> Mapping[str, int]:
         """Frames that the VLAN stand-in has dropped since it was loaded, by reason; only those with any.
@@ -55,6 +70,11 @@ class KernelDriver:
         with adopted() as program:
             counted = program.counters() if program is not None else {}
         return {reason.words: counted[reason] for reason in counted if reason.is_drop and counted[reason]}
+
+    def traffic(self) -> Traffic:
+        """What the forwarder has counted since its maps were made; nothing where it is not loaded."""
+        with forwarder.adopted() as present:
+            return Traffic(present.counters(), present.leg_counters()) if present is not None else Traffic()
 
     def underlay_drops(self) -> Mapping[str, int]:
         """VXLAN packets that the underlay filter has dropped since it was made, by reason; only those with any.
@@ -71,3 +91,10 @@ class KernelDriver:
     def nameless(self, marks: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
         """Mark -> the processes in a namespace that carries it; for marks whose namespace has lost its name."""
         return netns.nameless(marks)
+
+
+def _devices() -> dict[str, tuple[str, int]]:
+    """The devices of the namespace that the process is in, but for those of ours."""
+    with NetlinkSocket() as socket:
+        links = links_here(names.HOST, socket).values()
+    return {link.ifname: (link.mac, link.mtu) for link in links if link.mac and not is_our_ifindex(link.ifindex)}

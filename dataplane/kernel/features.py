@@ -85,7 +85,7 @@ def has_8021q() -> bool:
     libc.require_privileges()
     if _VLAN_LOADED.is_dir():
         return True
-    if vlan.has_pins():
+    if vlan.is_in_use():
         return False
     with netns.Journey():
         if not _enter_scratch():

@@ -20,6 +20,7 @@ _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 20, 27, 28, 29
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_VLAN_ID = 1
 _IFLA_LINK_NETNSID = 37
+_IFLA_XDP, _IFLA_XDP_PROG_ID = 43, 4
 _IFF_LOWER_UP = 1 << 16
 _SKIP_STATS = 1 << 3  # RTEXT_FILTER_SKIP_STATS: half of a link's message, and nothing for us
 _NLA_F_NESTED = 0x8000
@@ -81,6 +82,7 @@ class Link:
         parameters: of a VXLAN link, as the kernel encodes them; ``vxlan.py`` reads them.
         lower_namespace: the number that this namespace has for the one that a VXLAN link's socket is in; None where
             that is this namespace itself.
+        xdp_program: the kernel's number of its XDP program; 0: none.
     """
 
     namespace: str
@@ -98,6 +100,7 @@ class Link:
     has_carrier: bool = False
     parameters: bytes = b""
     lower_namespace: int | None = None
+    xdp_program: int = 0
 
     @property
     def end(self) -> VethEnd:
@@ -130,7 +133,13 @@ def read(namespace: str, part: Part) -> Link:
         has_carrier=bool(flags & _IFF_LOWER_UP),
         parameters=info.get(_IFLA_INFO_DATA, b"") if kind == "vxlan" else b"",
         lower_namespace=u32(found.get(_IFLA_LINK_NETNSID)) if kind == "vxlan" else None,
+        xdp_program=_xdp_program(found.get(_IFLA_XDP, b"")),
     )
+
+
+def _xdp_program(data: bytes) -> int:
+    """The number of the program among what is said about XDP."""
+    return u32(attributes(data, 0, len(data)).get(_IFLA_XDP_PROG_ID)) or 0
 
 
 def _vlan_id(data: bytes) -> int:

@@ -15,8 +15,10 @@ from dataplane.kernel import (
     neighbour,
     netns,
     nexthop,
+    offload,
     perform_underlay,
     perform_vlan_tc,
+    program,
     route,
     rule,
     veth,
@@ -104,8 +106,9 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
     Raises:
         HostError: the kernel does not answer, or lacks a whole kind of object.
     """
+    wished = list(desired)
     with Procfs() as procfs, netns.Journey() as journey:
-        reader = _Reader(_Wanted.of(desired), procfs)
+        reader = _Reader(_Wanted.of(wished), procfs, program.look(wished))
         reader.read_ours(journey)
         reader.read_attached(journey)
         journey.go_home()
@@ -116,7 +119,8 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
 class _Reader:
     """One observation in the making."""
 
-    def __init__(self, wanted: _Wanted, procfs: Procfs) -> None:
+    def __init__(self, wanted: _Wanted, procfs: Procfs, programs: program.View) -> None:
+        self._programs = programs
         self._wanted = wanted
         self._procfs = procfs
         self._objects: dict[Key, KernelObject] = {}
@@ -184,6 +188,10 @@ class _Reader:
         try:
             self._read_tables(socket, name, links, is_router)
             self._read_tunnels(socket, name, links, journey)
+            if is_router:
+                self._objects |= {seen.key: seen for seen in program.read(socket, name, links, self._programs)}
+            elif self._programs.found is not None:
+                self._objects |= {seen.key: seen for seen in offload.read(name, links)}
         except HostError as error:
             raise HostError(f"cannot read the state {place(name)}: {error}") from error
         self.read_sysctls(name)
@@ -255,6 +263,9 @@ class _Reader:
         self._view.links.extend(one for one in candidates if is_our_ifindex(one.ifindex) or is_our_mark(one.alias))
         self.read_sysctls(names.HOST)
         self._read_filter()
+        state = self._programs.observed_state()
+        if state is not None:
+            self._objects[state.key] = state
 
     def _read_filter(self) -> None:
         """The underlay filter. Somebody else's table is of concern only where ours is to be."""

@@ -18,6 +18,8 @@ from dataplane.kernel import (
     neighbour,
     netns,
     nexthop,
+    offload,
+    perform_program,
     perform_underlay,
     perform_veth,
     perform_vlan,
@@ -32,13 +34,16 @@ from dataplane.kernel.visits import Stop, Visits
 from dataplane.kernel.wording import failure_sentence, foreign_sentence
 from dataplane.model.kernel import (
     Address,
+    FarEnd,
     FdbEntry,
+    ForwarderState,
     KernelObject,
     KernelRoute,
     Namespace,
     Neighbour,
     Nexthop,
     NexthopGroup,
+    PortProgram,
     Rule,
     Sysctl,
     UnderlayFilter,
@@ -65,6 +70,9 @@ _TOGETHER: Mapping[type, Callable[[Sequence[Action], Visits], list[Outcome]]] = 
     Veth: perform_veth.perform,
     VlanLink: perform_vlan.perform,
     VxlanLink: perform_vxlan.perform,
+    ForwarderState: perform_program.perform_state,
+    PortProgram: perform_program.perform_programs,
+    FarEnd: offload.perform,
 }
 """Who carries out the actions on a kind that does not live within one namespace."""
 

@@ -15,9 +15,18 @@ from dataplane.kernel.messages import CREATE, DO, DUMP, encode
 from dataplane.kernel.netlink import NLM_F_CREATE, NetlinkSocket, Part, Refusal
 from dataplane.kernel.rtnetlink import nla, nlmsg
 
-NAME = "dataplane_vlan"
-PRIORITY = 219
-"""Of our filters: before those of others that carry the kernel's own numbers, which begin at 49152."""
+
+@dataclass(frozen=True, slots=True)
+class FilterMark:
+    """By which a filter is known as ours, and as whose: its name together with its priority."""
+
+    name: str
+    priority: int
+
+
+VLAN = FilterMark("dataplane_vlan", 219)
+FORWARDER = FilterMark("dataplane_forwarder", 220)
+"""Priorities: before those of others that carry the kernel's own numbers, which begin at 49152."""
 
 _FOUND_CLSACT = 1
 _MADE_CLSACT = 2
@@ -83,9 +92,9 @@ class Filter:
     name: str
     program_id: int
 
-    @property
-    def is_ours(self) -> bool:
-        return self.kind == "bpf" and self.name == NAME and self.priority == PRIORITY
+    def carries(self, mark: FilterMark) -> bool:
+        """Whether it is the one of a feature of ours."""
+        return self.kind == "bpf" and FilterMark(self.name, self.priority) == mark
 
 
 def clsact_request(ifindex: int) -> bytearray:
@@ -99,22 +108,22 @@ def clsact_removal_request(ifindex: int) -> bytearray:
     return encode(TcMessage, _RTM_DELQDISC, DO, {"index": ifindex, "handle": _CLSACT_HANDLE, "parent": _CLSACT})
 
 
-def attach_request(ifindex: int, hook: Hook, program_fd: int, handle: int) -> bytearray:
+def attach_request(ifindex: int, hook: Hook, program_fd: int, handle: int, mark: FilterMark = VLAN) -> bytearray:
     """The message that attaches a program to a device, or exchanges the one of this handle in place."""
     options = {
-        "attrs": [("TCA_BPF_FD", program_fd), ("TCA_BPF_NAME", NAME), ("TCA_BPF_FLAGS", _DIRECT_ACTION)],
+        "attrs": [("TCA_BPF_FD", program_fd), ("TCA_BPF_NAME", mark.name), ("TCA_BPF_FLAGS", _DIRECT_ACTION)],
     }
     attrs = [("TCA_KIND", "bpf"), ("TCA_OPTIONS", options)]
-    return encode(TcMessage, _RTM_NEWTFILTER, DO | NLM_F_CREATE, _place(ifindex, hook, handle), attrs)
+    return encode(TcMessage, _RTM_NEWTFILTER, DO | NLM_F_CREATE, _place(ifindex, hook, handle, mark), attrs)
 
 
-def detach_request(ifindex: int, hook: Hook, handle: int) -> bytearray:
+def detach_request(ifindex: int, hook: Hook, handle: int, mark: FilterMark = VLAN) -> bytearray:
     """The message that removes our filter."""
-    return encode(TcMessage, _RTM_DELTFILTER, DO, _place(ifindex, hook, handle), [("TCA_KIND", "bpf")])
+    return encode(TcMessage, _RTM_DELTFILTER, DO, _place(ifindex, hook, handle, mark), [("TCA_KIND", "bpf")])
 
 
-def _place(ifindex: int, hook: Hook, handle: int) -> dict[str, int]:
-    return {"index": ifindex, "handle": handle, "parent": hook, "info": PRIORITY << 16 | _ETH_P_ALL}
+def _place(ifindex: int, hook: Hook, handle: int, mark: FilterMark) -> dict[str, int]:
+    return {"index": ifindex, "handle": handle, "parent": hook, "info": mark.priority << 16 | _ETH_P_ALL}
 
 
 def read_filter(part: Part) -> Filter:
@@ -136,12 +145,19 @@ def read_filter(part: Part) -> Filter:
 class Hooks:
     """The filters on devices of the namespace that a socket belongs to.
 
+    Args:
+        mark: which of ours they are.
+        keeps_clsact: a clsact stays when the filter goes, for links of ours, with which it goes itself: to make or to
+            remove one takes the device out of service for a moment (qdisc_graft), and packets are lost.
+
     Raises:
         HostError: the kernel does not answer, or lacks clsact.
     """
 
-    def __init__(self, socket: NetlinkSocket) -> None:
+    def __init__(self, socket: NetlinkSocket, mark: FilterMark = VLAN, *, keeps_clsact: bool = False) -> None:
         self._socket = socket
+        self._mark = mark
+        self._keeps_clsact = keeps_clsact
 
     def attached(self, ifindex: int, hook: Hook) -> int:
         """The number of the program that our filter on a device runs; 0 where there is no filter of ours."""
@@ -156,16 +172,16 @@ class Hooks:
             HostError: the kernel refuses.
         """
         found = self._filters(ifindex, hook)
-        others = [one for one in found if one.priority == PRIORITY and not one.is_ours]
-        ours = next((one for one in found if one.is_ours), None)
+        others = [one for one in found if one.priority == self._mark.priority and not one.carries(self._mark)]
+        ours = next((one for one in found if one.carries(self._mark)), None)
         if others and ours is None:
             raise ConflictError(
-                f"device {ifname} has a filter with priority {PRIORITY} on its {hook.name.lower()} that is not ours "
-                f"({others[0].kind} {others[0].name or 'without a name'}); "
+                f"device {ifname} has a filter with priority {self._mark.priority} on its {hook.name.lower()} that is "
+                f"not ours ({others[0].kind} {others[0].name or 'without a name'}); "
                 "give it another priority (tc filter), then apply again"
             )
         handle = ours.handle if ours is not None else self._prepare(ifindex, ifname)
-        self._do(attach_request(ifindex, hook, program_fd, handle), f"attach a program to {ifname}")
+        self._do(attach_request(ifindex, hook, program_fd, handle, self._mark), f"attach a program to {ifname}")
 
     def _prepare(self, ifindex: int, ifname: str) -> int:
         """Make clsact unless the device has it; the handle that says which."""
@@ -185,14 +201,18 @@ class Hooks:
         ours = self._ours(ifindex, Hook.INGRESS)
         if ours is None:
             return
-        if ours.handle == _MADE_CLSACT and len(found) == 1:
+        if ours.handle == _MADE_CLSACT and len(found) == 1 and not self._keeps_clsact:
             request = clsact_removal_request(ifindex)
         else:
-            request = detach_request(ifindex, Hook.INGRESS, ours.handle)
+            request = detach_request(ifindex, Hook.INGRESS, ours.handle, self._mark)
         self._do(request, f"detach our program from {ifname}", _GONE)
 
     def holders(self) -> list[int]:
-        """The devices that have a filter of ours, by ifindex."""
+        """The devices that have a filter of ours at their ingress, by ifindex."""
+        return sorted(self.programs())
+
+    def programs(self) -> dict[int, int]:
+        """Device -> the number of the program that our filter at its ingress runs; only those with one."""
         request = encode(TcMessage, _RTM_GETQDISC, DUMP, {})
         devices = set()
         for data, start, end in self._socket.dump(bytes(request)):
@@ -200,10 +220,11 @@ class Hooks:
             kind = text(attributes(data, start + _FIXED.size, end).get(_TCA_KIND))
             if kind in _INGRESS_KINDS:
                 devices.add(ifindex)
-        return sorted(ifindex for ifindex in devices if self._ours(ifindex, Hook.INGRESS) is not None)
+        found = {ifindex: self.attached(ifindex, Hook.INGRESS) for ifindex in devices}
+        return {ifindex: program for ifindex, program in found.items() if program}
 
     def _ours(self, ifindex: int, hook: Hook) -> Filter | None:
-        return next((one for one in self._filters(ifindex, hook) if one.is_ours), None)
+        return next((one for one in self._filters(ifindex, hook) if one.carries(self._mark)), None)
 
     def _filters(self, ifindex: int, hook: Hook) -> list[Filter]:
         """The filters at one hook of a device; none where it has no clsact. Heads of priorities are left out."""

@@ -10,13 +10,16 @@ from ipaddress import IPv4Network
 from dataplane.model import names
 from dataplane.model.kernel import (
     Address,
+    FarEnd,
     FdbEntry,
+    ForwarderState,
     KernelObject,
     KernelRoute,
     Namespace,
     Neighbour,
     Nexthop,
     NexthopGroup,
+    PortProgram,
     RouteType,
     Rule,
     Sysctl,
@@ -60,6 +63,13 @@ def describe(item: KernelObject) -> str:
             return _route(item)
         case Rule():
             return _rule(item)
+        case ForwarderState():
+            return _state(item)
+        case PortProgram():
+            return _program(item)
+        case FarEnd():
+            made = "" if item.is_ready else ", not yet"
+            return f"{_where(item.namespace)}{item.ifname} ready for XDP (gro on, tx-checksumming off){made}"
 
 
 def describe_change(before: KernelObject, after: KernelObject) -> str:
@@ -187,12 +197,29 @@ def _rule(item: Rule) -> str:
     return _where(item.namespace) + " ".join(words)
 
 
+def _state(item: ForwarderState) -> str:
+    state = item.forwarding
+    return (
+        f"{_where(item.namespace)}forwarder state: {len(state.ports):,} ports, {state.routes:,} routes, "
+        f"{len(state.hops):,} next hops, {len(state.groups):,} groups"
+    )
+
+
+def _program(item: PortProgram) -> str:
+    made = "" if item.is_current else ", not the one that is loaded"
+    return f"{_where(item.namespace)}forwarder at {item.ifname} ({item.hook}){made}"
+
+
 def _where(namespace: str) -> str:
     return "host: " if namespace == names.HOST else f"{namespace}: "
 
 
 def _difference(name: str, before: object, after: object) -> str:
     """One field of a change; of a set only how many come and go, since there may be thousands."""
+    if name == "differs" and isinstance(before, tuple):
+        return ", ".join(before)
+    if name == "forwarding":
+        return name
     if isinstance(before, frozenset) and isinstance(after, frozenset):
         return f"{name}: {len(after - before):,} come, {len(before - after):,} go"
     return f"{name}: {_value(before)} -> {_value(after)}"

@@ -11,6 +11,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from dataplane.model import names
 from dataplane.model.key import Key as Key
+from dataplane.model.program import FarEnd as FarEnd
+from dataplane.model.program import ForwarderState as ForwarderState
+from dataplane.model.program import PortProgram as PortProgram
 from dataplane.model.vxlan import Admission as Admission
 from dataplane.model.vxlan import FdbEntry as FdbEntry
 from dataplane.model.vxlan import UnderlayFilter as UnderlayFilter
@@ -308,6 +311,9 @@ KernelObject = (
     | NexthopGroup
     | KernelRoute
     | Rule
+    | ForwarderState
+    | PortProgram
+    | FarEnd
 )
 
 

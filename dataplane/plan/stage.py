@@ -4,6 +4,8 @@ Creates go up the dependency order and deletes come down it. A rule is added aft
 removed after its replacement is in; but the rule of a port that is still to be made comes before the port, when its
 table is closed and empty, and that of a port that goes, goes after it: no packet is ever looked up where its port does
 not belong. The underlay filter is in before any link that VXLAN packets could come in by, and goes after the last one.
+The forwarder is told once the kernel's own tables are complete, and before anything is taken out of them: its state
+first, then the programs that look it up, and in the opposite order when they go.
 A leg turns into a blackhole only after the groups have let it go or are gone themselves, because the kernel
 refuses a blackhole among several members.
 """
@@ -12,12 +14,15 @@ from enum import IntEnum
 
 from dataplane.model.kernel import (
     Address,
+    FarEnd,
     FdbEntry,
+    ForwarderState,
     KernelRoute,
     Namespace,
     Neighbour,
     Nexthop,
     NexthopGroup,
+    PortProgram,
     Rule,
     Sysctl,
     UnderlayFilter,
@@ -45,22 +50,28 @@ class Stage(IntEnum):
     GROUP = 11
     ROUTE = 12
     RULE = 13
-    RULE_REMOVAL = 14
-    ROUTE_REMOVAL = 15
-    GROUP_REMOVAL = 16
-    BLACKHOLE = 17
-    NEXTHOP_REMOVAL = 18
-    NEIGHBOUR_REMOVAL = 19
-    ADDRESS_REMOVAL = 20
-    LINK_REMOVAL = 21
-    UNDERLAY_FILTER_REMOVAL = 22
-    PORT_RULE_REMOVAL = 23
-    CLOSING_ROUTE_REMOVAL = 24
-    NAMESPACE_REMOVAL = 25
+    FORWARDER_STATE = 14
+    FAR_END = 15
+    PROGRAM = 16
+    PROGRAM_REMOVAL = 17
+    FAR_END_REMOVAL = 18
+    FORWARDER_STATE_REMOVAL = 19
+    RULE_REMOVAL = 20
+    ROUTE_REMOVAL = 21
+    GROUP_REMOVAL = 22
+    BLACKHOLE = 23
+    NEXTHOP_REMOVAL = 24
+    NEIGHBOUR_REMOVAL = 25
+    ADDRESS_REMOVAL = 26
+    LINK_REMOVAL = 27
+    UNDERLAY_FILTER_REMOVAL = 28
+    PORT_RULE_REMOVAL = 29
+    CLOSING_ROUTE_REMOVAL = 30
+    NAMESPACE_REMOVAL = 31
 
     @property
     def is_removal(self) -> bool:
-        return self >= Stage.RULE_REMOVAL
+        return self >= Stage.PROGRAM_REMOVAL
 
 
 _MAKING: dict[type, Stage] = {
@@ -74,6 +85,9 @@ _MAKING: dict[type, Stage] = {
     FdbEntry: Stage.NEIGHBOUR,
     NexthopGroup: Stage.GROUP,
     Rule: Stage.RULE,
+    ForwarderState: Stage.FORWARDER_STATE,
+    FarEnd: Stage.FAR_END,
+    PortProgram: Stage.PROGRAM,
 }
 
 _REMOVING: dict[type, Stage] = {
@@ -89,6 +103,9 @@ _REMOVING: dict[type, Stage] = {
     NexthopGroup: Stage.GROUP_REMOVAL,
     KernelRoute: Stage.ROUTE_REMOVAL,
     Rule: Stage.RULE_REMOVAL,
+    ForwarderState: Stage.FORWARDER_STATE_REMOVAL,
+    PortProgram: Stage.PROGRAM_REMOVAL,
+    FarEnd: Stage.FAR_END_REMOVAL,
 }
 
 

@@ -27,6 +27,7 @@ from dataplane.model.kernel import (
     provides,
 )
 from dataplane.model.observation import Foreign, Observation
+from dataplane.model.traffic import Traffic
 from dataplane.plan.action import Action, Outcome, Verb
 
 Fault = Callable[[int, Action], str | None]
@@ -45,6 +46,8 @@ class FakeKernel:
         foreign: keys that somebody else's objects occupy.
         namespaces: namespaces that exist without us, to attach to.
         dropped: what the underlay filter has counted, by reason.
+        counted: what the forwarder has.
+        forwarder_lacks: why there can be none.
     """
 
     objects: dict[Key, KernelObject] = field(default_factory=dict)
@@ -53,7 +56,9 @@ class FakeKernel:
     fault: Fault | None = None
     operations: int = 0
     has_8021q: bool = True
+    forwarder_lacks: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
+    counted: Traffic = field(default_factory=Traffic)
     _provided: set[Key] | None = None
 
     def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
@@ -69,11 +74,14 @@ class FakeKernel:
     def perform(self, actions: Sequence[Action]) -> list[Outcome]:
         return [self._perform(action) for action in actions]
 
-    def facts(self) -> HostFacts:
-        return HostFacts(has_8021q=self.has_8021q)
+    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True) -> HostFacts:
+        return HostFacts(has_8021q=self.has_8021q, forwarder_lacks=self.forwarder_lacks)
 
     def line_drops(self) -> dict[str, int]:
         return {}
+
+    def traffic(self) -> Traffic:
+        return self.counted
 
     def underlay_drops(self) -> dict[str, int]:
         return self.dropped

@@ -16,6 +16,12 @@ from tests.netns.objects import inside
 ETH_P_ALL = 0x0003
 
 
+def hooked(text: str, hook: str) -> str:
+    """A network with the forwarder at a hook: ``tc``, ``xdp``, ``auto``; or ``off``, for what the kernel alone does."""
+    assert "version: 1\n" in text
+    return text.replace("version: 1\n", f"version: 1\ndatapath: {{hook: {hook}}}\n", 1)
+
+
 class AppliedNetwork:
     """Applies texts one after the other to one host.
 

@@ -21,7 +21,7 @@ from dataplane.kernel.capture import Capture, Heard, Tap, read_links
 from dataplane.model import names
 from dataplane.observe.socket_filter import Wanted, compile_filter, encode
 from tests.fakes.networks import ONE_LINE, PEERED
-from tests.netns.network import AppliedNetwork, send_frame
+from tests.netns.network import AppliedNetwork, hooked, send_frame
 from tests.netns.objects import inside, open_files, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,8 +215,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def capture(network: AppliedNetwork) -> Iterator[Start]:
-    """Start the command on an applied network and wait until it listens."""
-    network.must_apply(PEERED)
+    """Start the command on an applied network and wait until it listens. The kernel forwards: ports show both ways."""
+    network.must_apply(hooked(PEERED, "off"))
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, places: int = 1) -> "subprocess.Popen[str]":
@@ -325,6 +325,23 @@ def test_a_pipe_gets_the_same_bytes_and_may_be_closed(capture: Start, ping: str)
     assert process.wait(timeout=10) == 1
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("hook", "words", "places"), [("tc", "shows as `in` at the next place", 3), ("xdp", "in the driver", 0)]
+)
+def test_where_the_forwarder_sits_it_is_said_what_does_not_show(
+    network: AppliedNetwork, capture: Start, ping: str, hook: str, words: str, places: int
+) -> None:
+    """One way of a ping: in at the first router, in at the second; of the answer, in at the second."""
+    network.must_apply(hooked(PEERED, hook))
+    process = capture("pcx-1", "ecs-1", "--proto", "icmp", "--duration", "1s", places=3)
+    assert process.stderr is not None
+    assert words in process.stderr.readline()
+    assert inside("dp-i-ecs-1", ping, "-c1", "-W1", "192.168.1.10").returncode == 0
+    _, lines, _ = finish(process)
+    assert len(lines) == places
+    assert all(" in " in line for line in lines)
 
 
 def test_a_vbr_is_heard_on_its_line_with_its_tag_and_without_its_neighbours(

@@ -5,7 +5,7 @@ import pytest
 from dataplane.model import names
 from dataplane.model.names import mac_address
 from tests.fakes.networks import PEERED
-from tests.netns.network import AppliedNetwork, is_arp, listening_everywhere, netstat, send_frame
+from tests.netns.network import AppliedNetwork, hooked, is_arp, listening_everywhere, netstat, send_frame
 from tests.netns.objects import inside
 
 scapy = pytest.importorskip("scapy.all", reason="needs the Python package scapy")
@@ -49,7 +49,7 @@ def test_first_packet_after_an_apply_waits_for_nobody(network: AppliedNetwork, p
 
 def test_spoofed_sources_are_dropped_and_counted(network: AppliedNetwork, ping: str) -> None:
     """Anti-spoofing of the slow path (kernel.md, section 1): neither a peer's address nor a neighbour's passes."""
-    network.must_apply(PEERED)
+    network.must_apply(hooked(PEERED, "off"))
     before = netstat("dp-vpc-vpc-1", "IPReversePathFilter")
     with listening_everywhere() as frames:
         send_frame("ecs-1", frame("192.168.1.10", "192.168.1.10", "ecs-1"))

@@ -59,7 +59,7 @@ def nothing_is_left() -> bool:
     """No link, filter, clsact, map entry or pin of ours."""
     links = run("ip", "-o", "link", "show")
     pins = list(bpffs.folder().iterdir()) if bpffs.folder().exists() else []
-    return "dpw" not in links and tc.NAME not in filters(PARENT) and not pins and not lines_in_maps()
+    return "dpw" not in links and tc.VLAN.name not in filters(PARENT) and not pins and not lines_in_maps()
 
 
 def has_carrier(namespace: str, ifname: str) -> bool:
@@ -195,7 +195,7 @@ def test_deletion_of_one_keeps_the_other(made: tuple[World, list[KernelObject], 
     assert converge(world, everything) == []
     assert world.do(Verb.DELETE, wanted).error is None
     assert world.seen(everything)[second.key] == second
-    assert tc.NAME in filters(PARENT)
+    assert tc.VLAN.name in filters(PARENT)
     assert world.do(Verb.DELETE, second).error is None
     assert nothing_is_left()
 
@@ -208,7 +208,7 @@ def test_filters_of_others_stay(world: World, laid: None) -> None:
     before = filters(PARENT) + filters(PARENT, "egress")
     wanted = line()
     world.create([*router(), wanted])
-    assert tc.NAME in filters(PARENT)
+    assert tc.VLAN.name in filters(PARENT)
     assert world.do(Verb.DELETE, wanted).error is None
     assert filters(PARENT) + filters(PARENT, "egress") == before
 
@@ -234,7 +234,7 @@ def test_a_clsact_that_others_use_meanwhile_stays(made: tuple[World, list[Kernel
 def test_a_filter_of_others_with_our_priority_is_a_conflict(world: World, laid: None) -> None:
     """It is named, and it stays."""
     run("tc", "qdisc", "add", "dev", PARENT, "clsact")
-    run("tc", "filter", "add", "dev", PARENT, "ingress", "pref", str(tc.PRIORITY), "u32", "match", "u32", "0", "0")
+    run("tc", "filter", "add", "dev", PARENT, "ingress", "pref", str(tc.VLAN.priority), "u32", "match", "u32", "0", "0")
     before = filters(PARENT)
     world.create(router())
     outcome = world.do(Verb.CREATE, line())

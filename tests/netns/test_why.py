@@ -16,7 +16,7 @@ from dataplane.observe.why.atlas import Atlas
 from dataplane.observe.why.explain import Direction, Explanation, Question
 from tests.fakes.networks import PEERED, many
 from tests.netns.lines import cable
-from tests.netns.network import AppliedNetwork
+from tests.netns.network import AppliedNetwork, hooked
 from tests.netns.objects import inside, run, set_sysctl
 from tests.netns.why_border_faults import AT_THE_BORDER
 from tests.netns.why_faults import BY_CONFIGURATION, BY_HAND, Fault, Said
@@ -84,7 +84,7 @@ def check(way: Direction | None, said: Said | None, text: str) -> None:
 
 @pytest.mark.parametrize("fault", BY_CONFIGURATION + BY_HAND, ids=lambda fault: fault.name)
 def test_r72_r111_each_fault_is_named(network: AppliedNetwork, ping: str, fault: Fault) -> None:
-    text = edited(fault)
+    text = hooked(edited(fault), "off")  # the faults are in the kernel's own way, which the forwarder would not take
     assert network.apply(text).is_done
     spoil(network, fault)
     # The first packet may make the kernel ask by ARP; what it then knows is part of the question.
@@ -115,7 +115,7 @@ def border(network: AppliedNetwork) -> Iterator[AppliedNetwork]:
 
 @pytest.mark.parametrize("fault", AT_THE_BORDER, ids=lambda fault: fault.name)
 def test_r28_r44_r72_each_fault_at_the_border_is_named(border: AppliedNetwork, ping: str, fault: Fault) -> None:
-    text = edited(fault)
+    text = hooked(edited(fault), "off")
     assert border.apply(text).is_done
     spoil(border, fault)
     found = explain(border, fault)
@@ -148,3 +148,15 @@ def test_nothing_applied_is_one_sentence(network: AppliedNetwork) -> None:
 
 def test_there_are_thirty_faults() -> None:
     assert len(BY_CONFIGURATION) + len(BY_HAND) + len(AT_THE_BORDER) >= 30
+
+
+def test_where_the_forwarder_goes_first_it_is_said(network: AppliedNetwork, ping: str) -> None:
+    """A route that is gone from the kernel alone: the packet passes, and both is said."""
+    (fault,) = [one for one in BY_HAND if one.name == "the route is deleted"]
+    assert network.apply(hooked(edited(fault), "tc")).is_done
+    spoil(network, fault)
+    found = explain(network, fault)
+    assert _passes(fault)
+    assert not found.forward.verdict.code.is_delivered
+    assert any("the forwarder goes first" in note for note in found.forward.notes)
+    assert found.back is None or not any("the forwarder goes first" in note for note in found.back.notes)

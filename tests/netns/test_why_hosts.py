@@ -19,12 +19,15 @@ from dataplane.model import names
 from dataplane.model.kernel import Rule, VxlanLink
 from dataplane.observe.why.code import Code
 from dataplane.observe.why.explain import Explanation, Question
-from tests.fakes.networks import THREE_HOSTS
-from tests.netns.network import listening_everywhere, our_namespaces
+from tests.fakes.networks import THREE_HOSTS as ON_THREE_HOSTS
+from tests.netns.network import hooked, listening_everywhere, our_namespaces
 from tests.netns.objects import inside, run
 from tests.netns.test_why import check
 from tests.netns.underlay import PEER, PEER_DEVICE, cable, frame, throw, vxlan_packet
 from tests.netns.why_host_faults import END_1, END_2, FAULTS, PEER_END, HostFault
+
+THREE_HOSTS = hooked(ON_THREE_HOSTS, "off")
+"""The faults are in the kernel's own way, which the forwarder would not take."""
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESSES = {"a1": "192.168.1.10", "a2": "192.168.2.10", "b3": "172.16.3.10"}

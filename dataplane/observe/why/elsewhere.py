@@ -9,7 +9,17 @@ from dataclasses import replace
 
 from dataplane.model import names
 from dataplane.model.desired import Desired, Wanted
-from dataplane.model.kernel import KernelObject, Key, Namespace, UnderlayFilter, Veth, VethEnd, VlanLink, VxlanLink
+from dataplane.model.kernel import (
+    ForwarderState,
+    KernelObject,
+    Key,
+    Namespace,
+    UnderlayFilter,
+    Veth,
+    VethEnd,
+    VlanLink,
+    VxlanLink,
+)
 
 
 def at(host: str, namespace: str) -> str:
@@ -44,7 +54,7 @@ def namespace_of(item: KernelObject) -> str:
 def identity(item: KernelObject) -> Key:
     """What tells the objects of all hosts apart: the key, and the host where the key does not name a namespace."""
     host = host_of(namespace_of(item))
-    has_no_namespace = isinstance(item, Veth | VlanLink | VxlanLink | UnderlayFilter)
+    has_no_namespace = isinstance(item, Veth | VlanLink | VxlanLink | UnderlayFilter | ForwarderState)
     return (host, *item.key) if host and has_no_namespace else item.key
 
 

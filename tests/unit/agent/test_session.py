@@ -6,7 +6,10 @@ import pytest
 
 from dataplane.agent.session import Session
 from dataplane.config import InvalidConfig
-from dataplane.model.kernel import KernelObject, Key, Namespace
+from dataplane.model.forwarding import Reason
+from dataplane.model.kernel import ForwarderState, KernelObject, Key, Namespace, PortProgram
+from dataplane.model.simulation import Count
+from dataplane.model.traffic import Traffic
 from dataplane.plan.action import Action, Verb
 from tests.fakes.kernel import FakeKernel, Killed
 from tests.fakes.networks import PEERED, many, network
@@ -15,6 +18,9 @@ SUSPENDED = PEERED.replace("vpc: vpc-1}", "vpc: vpc-1, state: suspended}", 1)
 TWO_VPCS = (
     PEERED[: PEERED.index("  vpc-3:")] + PEERED[PEERED.index("peering_connections:") : PEERED.index("  pcx-2")]
 ).replace("          - {destination: 10.0.0.0/8, next_hop: {router_interface: ri-3}}\n", "")
+AT_TC, AT_TC_SUSPENDED = (
+    text.replace("version: 1\n", "version: 1\ndatapath: {hook: tc}\n") for text in (PEERED, SUSPENDED)
+)
 
 
 class Host:
@@ -183,3 +189,25 @@ def test_offline_plan_needs_neither_kernel_nor_state(tmp_path: Path) -> None:
     session = Session(tmp_path / "nowhere", tmp_path / "nowhere", driver=None)
     planned = session.plan(network(PEERED), offline=True)
     assert planned.actions and not (tmp_path / "nowhere").exists()
+
+
+def test_a_forwarder_that_cannot_be_told_is_taken_off(host: Host) -> None:
+    """What it knows is old: the kernel alone forwards by what is asked for now, and the failure is said."""
+    assert host.session().apply(network(AT_TC)).is_done
+    host.kernel.fault = lambda _, action: "ENOSPC map dp_fib" if isinstance(action.object, ForwarderState) else None
+    report = host.session().apply(network(AT_TC_SUSPENDED))
+    assert "ENOSPC map dp_fib" in (report.failures[0].error or "")
+    assert report.rolled_back == ()
+    assert not [item for item in host.kernel.objects.values() if isinstance(item, PortProgram)]
+    host.kernel.fault = None
+    assert host.session().apply(network(AT_TC_SUSPENDED)).is_done
+    assert [item for item in host.kernel.objects.values() if isinstance(item, PortProgram)]
+
+
+def test_status_says_what_the_forwarder_has_dropped(host: Host) -> None:
+    assert host.session().apply(network(AT_TC)).is_done
+    host.kernel.counted = Traffic({(1, Reason.SPOOFED_SOURCE): Count(3, 300), (1, Reason.FORWARDED): Count(9, 900)})
+    found = host.session().status()
+    assert "frames dropped by the forwarder: 3 from an address that is not the sender's own" in found.notes
+    assert found.traffic is not None
+    assert found.traffic.ports["instance/ecs-1"][Reason.FORWARDED] == Count(9, 900)

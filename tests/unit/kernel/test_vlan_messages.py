@@ -94,8 +94,10 @@ def test_only_our_name_at_our_priority_is_ours() -> None:
         body += attribute(2, attribute(7, name) + u32(11, 42))
         return tc.read_filter((body, 0, len(body)))
 
-    assert seen(b"dataplane_vlan\0").is_ours
+    assert seen(b"dataplane_vlan\0").carries(tc.VLAN)
     assert seen(b"dataplane_vlan\0").program_id == 42
-    assert not seen(b"cil_from_netdev\0").is_ours
-    assert not seen(b"dataplane_vlan\0", b"u32\0").is_ours
-    assert not seen(b"dataplane_vlan\0", priority=1).is_ours
+    assert not seen(b"cil_from_netdev\0").carries(tc.VLAN)
+    assert not seen(b"dataplane_vlan\0").carries(tc.FORWARDER)
+    assert seen(b"dataplane_forwarder\0", priority=220).carries(tc.FORWARDER)
+    assert not seen(b"dataplane_vlan\0", b"u32\0").carries(tc.VLAN)
+    assert not seen(b"dataplane_vlan\0", priority=1).carries(tc.VLAN)

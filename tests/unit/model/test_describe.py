@@ -8,16 +8,20 @@ import pytest
 
 from dataplane.model import names
 from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
+from dataplane.model.forwarding import Forwarding
 from dataplane.model.kernel import (
     Address,
     Admission,
+    FarEnd,
     FdbEntry,
+    ForwarderState,
     KernelObject,
     KernelRoute,
     Namespace,
     Neighbour,
     Nexthop,
     NexthopGroup,
+    PortProgram,
     RouteType,
     Rule,
     Sysctl,
@@ -104,6 +108,14 @@ LINES: list[tuple[KernelObject, str]] = [
         Rule(VR, 50, 1003, "lo", IPv4Network("192.0.2.1/32"), TEN),
         "dp-vpc-red: rule 50: from 192.0.2.1/32 to 10.1.0.0/16 iif lo lookup 1003",
     ),
+    (ForwarderState(Forwarding()), "host: forwarder state: 0 ports, 0 routes, 0 next hops, 0 groups"),
+    (PortProgram(VR, "dpi7", "tc"), "dp-vpc-red: forwarder at dpi7 (tc)"),
+    (
+        PortProgram(VR, "dpi7", "xdp", is_current=False),
+        "dp-vpc-red: forwarder at dpi7 (xdp), not the one that is loaded",
+    ),
+    (FarEnd("dp-i-web", "eth0"), "dp-i-web: eth0 ready for XDP (gro on, tx-checksumming off)"),
+    (FarEnd("dp-i-web", "eth0", is_ready=False), "dp-i-web: eth0 ready for XDP (gro on, tx-checksumming off), not yet"),
 ]
 
 
@@ -139,3 +151,9 @@ def test_a_change_of_the_underlay_filter_says_how_many_come_and_go() -> None:
     assert describe_change(before, after) == (
         "host: underlay filter on eth0: 1,198 admissions (admissions: 0 come, 2 go)"
     )
+
+
+def test_a_change_of_the_forwarder_says_what_is_written_and_not_the_whole_network() -> None:
+    after = ForwarderState(Forwarding())
+    before = replace(after, differs=("3 routes", "1 port"))
+    assert describe_change(before, after).endswith("0 groups (3 routes, 1 port)")

@@ -1,0 +1,364 @@
+"""The forwarder (``ebpf/datapath.c``) in the kernel: loaded, pinned, adopted, its maps brought in line with a state.
+
+Owns which version of the program is current and how large its maps are. Must never attach anything: that is the kernel
+driver's. All of it is about the network namespace that the calling thread is in.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dataplane.datapath import forwarding_maps as maps
+from dataplane.datapath import libbpf, loader
+from dataplane.datapath.forwarding_maps import Sizes
+from dataplane.datapath.update import Content, NoRoomError, Update, update
+from dataplane.errors import HostError
+from dataplane.model.forwarding import BUCKETS, REASONS, Forwarding, LegState, Reason
+from dataplane.model.simulation import Count, Hook
+
+PROGRAMS: Mapping[Hook, str] = {"tc": maps.TC, "xdp": maps.XDP}
+"""Hook -> the function, which is also the program's name in the kernel."""
+
+_NAME = "datapath"
+_FULL = frozenset({errno.E2BIG, errno.ENOSPC, errno.ENOMEM})
+_COUNT_BYTES = 16
+_COUNTERS = ("dp_reason", "dp_leg_count")
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
+_MEMBARRIER_CMD_GLOBAL = 1
+_GRACE_S = 0.05
+_SMALLEST = Sizes(64, 1024, 64, 16, 16, 4)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of the forwarder.
+
+    Args:
+        differs: what is not as a state wants it, in words; empty where nothing is to be written.
+        programs: hook -> the kernel's number of the program that ports are to run; none where another has to be loaded.
+        devices: the ports that XDP has a device to send to for.
+    """
+
+    differs: tuple[str, ...] = ()
+    programs: Mapping[Hook, int] = field(default_factory=dict)
+    devices: frozenset[int] = frozenset()
+
+
+class Forwarder:
+    """The pinned programs and maps of one folder, opened; ``opened`` closes them.
+
+    Args:
+        sizes: of its maps.
+    """
+
+    def __init__(self, fds: Mapping[str, int], sizes: Sizes) -> None:
+        self._fds, self._sizes = fds, sizes
+
+    def program(self, hook: Hook) -> int:
+        """The descriptor of a program, good for as long as this is open."""
+        return self._fds[PROGRAMS[hook]]
+
+    def program_ids(self) -> dict[Hook, int]:
+        """The kernel's numbers of the programs."""
+        return {hook: libbpf.program_id(self._fds[name]) for hook, name in PROGRAMS.items()}
+
+    def update_to(self, state: Forwarding) -> Update:
+        """What is to be written to get to a state.
+
+        Raises:
+            NoRoomError: a map is too small.
+        """
+        return update(state, self._sizes, self._content())
+
+    def write(self, change: Update) -> None:
+        """Carry an update out.
+
+        Raises:
+            HostError: a map is full, or the kernel has no memory for it.
+        """
+        for name, entries in change.writes:
+            with self._naming(name):
+                libbpf.update_batch(self._fds[name], entries.keys, entries.values, entries.count)
+        for key in change.deletions:
+            libbpf.delete(self._fds["dp_fib"], key)
+        if change.is_replacing:
+            _wait_for_packets()
+
+    def has_device(self, port: int, ifindex: int) -> bool:
+        """Whether XDP can send to a port; the entry went with the device, if that was made anew."""
+        return libbpf.lookup(self._fds["dp_tx"], _key(port), 4) == _key(ifindex)
+
+    def set_device(self, port: int, ifindex: int) -> None:
+        """Let XDP send to a device; the thread is in the namespace of that device."""
+        libbpf.update(self._fds["dp_tx"], _key(port), _key(ifindex))
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            most = libbpf.map_info(self._fds[name]).max_entries
+            raise HostError(
+                f"map {name} of the forwarder is full: it holds {most:,} entries at most; spread the network over hosts"
+            ) from error
+
+    def _content(self) -> Content:
+        return Content(
+            b"".join(self._values("dp_leg")),
+            self._values("dp_nexthop"),
+            tuple(int.from_bytes(value, sys.byteorder) for value in self._values("dp_group")),
+            self._values("dp_group_slot"),
+            dict(self._entries("dp_fib")),
+            self._values("dp_port"),
+        )
+
+    def _values(self, name: str) -> tuple[bytes, ...]:
+        """All values of an array."""
+        return tuple(value for _, value in self._entries(name))
+
+    def _entries(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        info = libbpf.map_info(self._fds[name])
+        return libbpf.read_all(self._fds[name], info.key_size, info.value_size)
+
+    def counters(self) -> dict[tuple[int, Reason], Count]:
+        """(port, reason) -> frames, over all CPUs; only those with any. Port 0 stands for all that have no entry."""
+        known = {int(reason): reason for reason in Reason}
+        found = {}
+        for index, count in self._counts("dp_reason"):
+            port, number = divmod(index, REASONS)
+            if number in known:
+                found[port, known[number]] = count
+        return found
+
+    def leg_counters(self) -> dict[int, Count]:
+        """Leg id -> frames that left by it, over all CPUs; only those with any."""
+        return dict(self._counts("dp_leg_count"))
+
+    def leg_states(self) -> dict[int, LegState]:
+        """Leg id -> what traffic may do with it."""
+        return {leg: LegState(value[0]) for leg, value in enumerate(self._values("dp_leg"))}
+
+    def carry_from(self, other: "Forwarder") -> None:
+        """Take counters and the health of legs over from other maps; of numbers that have a place here."""
+        down = bytes([LegState.DOWN])
+        rooms = {name: libbpf.map_info(self._fds[name]).max_entries for name in (*_COUNTERS, "dp_leg")}
+        for leg, value in enumerate(other._values("dp_leg")):
+            if value == down and leg < rooms["dp_leg"]:
+                libbpf.update(self._fds["dp_leg"], _key(leg), down)
+        for name in _COUNTERS:
+            rows = [row for row in other._per_cpu(name) if any(row[1]) and _number(row[0]) < rooms[name]]
+            keys, values = b"".join(key for key, _ in rows), b"".join(value for _, value in rows)
+            libbpf.update_batch(self._fds[name], keys, values, len(rows))
+
+    def _counts(self, name: str) -> Iterator[tuple[int, Count]]:
+        for key, data in self._per_cpu(name):
+            if any(data):
+                values = memoryview(data).cast("Q")
+                yield _number(key), Count(sum(values[::2]), sum(values[1::2]))
+
+    def _per_cpu(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        return libbpf.read_all(self._fds[name], 4, _COUNT_BYTES * libbpf.possible_cpus())
+
+
+@contextmanager
+def opened(folder: Path, sizes: Sizes, names: Iterable[str] = ()) -> Iterator[Forwarder]:
+    """The forwarder pinned in a folder, its descriptors closed at the end.
+
+    Args:
+        names: the pins to open; all where none is named.
+
+    Raises:
+        OSError: a pin is missing.
+    """
+    program = maps.spec(sizes)
+    fds: dict[str, int] = {}
+    try:
+        for name in tuple(names) or (*program.programs, *program.maps):
+            fds[name] = libbpf.open_pinned(folder / name)
+        yield Forwarder(fds, sizes)
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+
+
+@contextmanager
+def adopted() -> Iterator[Forwarder | None]:
+    """The forwarder of the present network namespace as it stands; None where it is not loaded. Changes nothing."""
+    present = _present()
+    if present is None or not loader.is_loaded(maps.spec(present.sizes)):
+        yield None
+        return
+    with opened(loader.directory(maps.spec(present.sizes)), present.sizes) as forwarder:
+        yield forwarder
+
+
+def is_here() -> bool:
+    """Whether anything of the forwarder is pinned."""
+    return bool(loader.pins_named(_NAME))
+
+
+def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
+    """How far the forwarder is as a state wants it; None where there is nothing of it. Changes nothing.
+
+    Args:
+        state: None where nobody wants it.
+        ports: those whose device XDP is to know.
+    """
+    folders = loader.pins_named(_NAME)
+    if not folders:
+        return None
+    if state is None:
+        return Found(("nobody needs it",))
+    with adopted() as forwarder:
+        if forwarder is None:
+            return Found(("its pins are missing, or those of another version",))
+        try:
+            change = forwarder.update_to(state)
+        except NoRoomError as error:
+            return Found((f"map {error} is too small",))
+        words = (*change.words, *(("pins of another version",) if len(folders) > 1 else ()))
+        devices = (port for port in ports if forwarder.has_device(port, state.ports[port].ifindex))
+        return Found(words, forwarder.program_ids(), frozenset(devices))
+
+
+def settle(state: Forwarding) -> None:
+    """Load the forwarder, or adopt it, and bring its maps in line with a state.
+
+    A changed program goes on with the maps that are there. Where these are too small, or laid out in another way, there
+    are new ones, full and with the old counters before anything runs with them.
+
+    Raises:
+        HostError: a package or a kernel feature is missing, or a map is full.
+    """
+    present = _present()
+    sizes = _roomy(state) if present is None else present.sizes
+    if present is not None and not _has_room(present, state):
+        sizes = _grown(_roomy(state), present.sizes)
+
+    def fill(folder: Path) -> None:
+        with opened(folder, sizes, maps.spec(sizes).maps) as fresh:
+            fresh.write(fresh.update_to(state))
+            if present is not None:
+                with opened(present.folder, present.sizes, maps.spec(present.sizes).maps) as old:
+                    fresh.carry_from(old)
+
+    folder = loader.load(maps.spec(sizes), fill, keeps_maps=True)
+    with opened(folder, sizes) as forwarder:
+        forwarder.write(forwarder.update_to(state))
+
+
+def unload() -> None:
+    """Take the pins away; what programs hold goes with the last port."""
+    loader.unload(maps.spec(_SMALLEST))
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """A folder with all maps, and how large they are."""
+
+    folder: Path
+    sizes: Sizes
+
+
+def _present() -> _Present | None:
+    """What is there of this version, or of another one whose maps lie in the same way; None where there is none."""
+    found = [one for one in map(_read, loader.pins_named(_NAME)) if one is not None]
+    current = [one for one in found if loader.directory(maps.spec(one.sizes)) == one.folder]
+    return next(iter(current or found), None)
+
+
+def _read(folder: Path) -> _Present | None:
+    """A folder's maps by the kernel's own record; None where one is missing or of another shape."""
+    try:
+        infos = {name: _info(folder / name) for name in maps.spec(_SMALLEST).maps}
+    except OSError:
+        return None
+    sizes = Sizes(
+        infos["dp_port"].max_entries,
+        infos["dp_fib"].max_entries,
+        infos["dp_nexthop"].max_entries,
+        infos["dp_group"].max_entries,
+        infos["dp_leg"].max_entries,
+        (infos["dp_group_slot"].value_size - 8) // (8 + BUCKETS),
+    )
+    for name, wanted in maps.spec(sizes).maps.items():
+        if wanted.sizes != (infos[name].key_size, infos[name].value_size):
+            return None
+    return _Present(folder, sizes)
+
+
+def _info(path: Path) -> libbpf.MapInfo:
+    fd = libbpf.open_pinned(path)
+    try:
+        return libbpf.map_info(fd)
+    finally:
+        os.close(fd)
+
+
+def _has_room(present: _Present, state: Forwarding) -> bool:
+    with opened(present.folder, present.sizes, maps.spec(present.sizes).maps) as forwarder:
+        try:
+            forwarder.update_to(state)
+        except NoRoomError:
+            return False
+        return True
+
+
+def _roomy(state: Forwarding) -> Sizes:
+    """Room for a state and for another one beside it, since what is new comes before what is old goes."""
+    least = Sizes.of(state)
+    return Sizes(
+        least.ports,
+        _double(state.routes, least.routes),
+        _double(len(state.hops), least.hops),
+        _double(len(state.groups), least.groups),
+        least.legs,
+        least.members,
+    )
+
+
+def _double(count: int, least: int) -> int:
+    return max(least, 1 << (2 * count).bit_length())
+
+
+def _grown(wanted: Sizes, present: Sizes) -> Sizes:
+    """Larger than what was too small: also where that was full of what nobody has cleared away."""
+    larger = Sizes(
+        max(wanted.ports, present.ports),
+        max(wanted.routes, present.routes),
+        max(wanted.hops, present.hops),
+        max(wanted.groups, present.groups),
+        max(wanted.legs, present.legs),
+        max(wanted.members, present.members),
+    )
+    if larger != present:
+        return larger
+    return replace(present, routes=2 * present.routes, hops=2 * present.hops, groups=2 * present.groups)
+
+
+def _key(number: int) -> bytes:
+    return number.to_bytes(4, sys.byteorder)
+
+
+def _number(key: bytes) -> int:
+    return int.from_bytes(key, sys.byteorder)
+
+
+def _wait_for_packets() -> None:
+    """Until every packet that was on its way is through: only then may a slot that it was led to be used again.
+
+    membarrier(2) waits for an RCU grace period, within which programs run.
+    """
+    call = _MEMBARRIER.get(platform.machine())
+    if call is None or _libc.syscall(call, _MEMBARRIER_CMD_GLOBAL, 0, 0) != 0:
+        time.sleep(_GRACE_S)
