@@ -10,10 +10,12 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 
 from dataplane.errors import HostError
+from lab.account import Account, opened_account
 from lab.host import Host, opened_all
 from lab.inventory import Inventory
 from lab.judge import judge, needs_another_try
-from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Node, Protocol, node_namespace
+from lab.model import Direction, Evidence, Expectation, Flow, FlowResult, Node, Proof, Protocol, node_namespace
+from lab.sight import filled, is_out_of_sight
 from lab.traffic.exchange import Exchange, Patience
 from lab.traffic.probe import IcmpProbe
 
@@ -41,7 +43,7 @@ def run(
     nodes: Mapping[str, int] = MappingProxyType({}),
     patience: Patience = Patience(),  # noqa: B008 (frozen)
     on_result: Progress | None = None,
-) -> list[FlowResult]:
+) -> Proof:
     """Prove every flow with real packets.
 
     Args:
@@ -50,26 +52,26 @@ def run(
         on_result: called with each result as it comes, not in the order of ``flows``.
 
     Returns:
-        The results, in the order of ``flows``.
+        The results, in the order of ``flows``, and what the forwarder did meanwhile.
 
     Raises:
         HostError: a node of a flow is not there, lacks its address, or its port is taken.
     """
     raise_open_files_limit()
     results: dict[int, FlowResult] = {}
-    with opened_all(hosts) as inside:
+    with opened_all(hosts) as inside, opened_account(hosts, inside) as account:
         namespaces = {**inside, **{node_namespace(id): descriptor for id, descriptor in nodes.items()}}
         _check_nodes(flows, namespaces)
         exchange = Exchange(namespaces, patience)
         try:
             for batch in _batches(flows):
-                for number, evidence in _run_batch(exchange, flows, batch).items():
+                for number, evidence in _run_batch(exchange, flows, batch, account).items():
                     results[number] = judge(flows[number], evidence, inventory)
                     if on_result is not None:
                         on_result(results[number])
         finally:
             exchange.close()
-    return [results[number] for number in range(len(flows))]
+        return Proof(tuple(results[number] for number in range(len(flows))), account.used())
 
 
 def raise_open_files_limit() -> None:
@@ -108,7 +110,9 @@ def _batches(flows: Sequence[Flow]) -> list[list[int]]:
     return [numbers[first : first + size] for numbers, size in sized for first in range(0, len(numbers), size)]
 
 
-def _run_batch(exchange: Exchange, flows: Sequence[Flow], batch: Sequence[int]) -> dict[int, Evidence]:
+def _run_batch(
+    exchange: Exchange, flows: Sequence[Flow], batch: Sequence[int], account: Account
+) -> dict[int, Evidence]:
     evidence: dict[int, Evidence] = {}
     due = list(batch)
     for _ in range(_TRIES):
@@ -120,7 +124,24 @@ def _run_batch(exchange: Exchange, flows: Sequence[Flow], batch: Sequence[int]) 
             break
         time.sleep(_RATE_LIMIT_S)
         due = _one_per_sender(flows, waiting)
+    for number in batch if account.hidden else ():
+        out_of_sight = is_out_of_sight(evidence[number], account.hidden, account.far)
+        if out_of_sight and flows[number].protocol is not Protocol.TRACE:
+            evidence[number] = _alone(exchange, flows[number], account, evidence[number])
     return evidence
+
+
+def _alone(exchange: Exchange, flow: Flow, account: Account, first: Evidence) -> Evidence:
+    """A fresh probe of a flow, with nothing else on the way, so that the counters that rise are its own.
+
+    Args:
+        first: of the probe before it: the ICMP error that it has brought counts, as routers send few of them.
+    """
+    before = account.settled()
+    (evidence,) = _send(exchange, [flow], [()])
+    if needs_another_try(flow, evidence):
+        evidence = replace(evidence, sightings=(*evidence.sightings, *first.seen(Direction.ERROR)))
+    return filled(evidence, account.passed_since(before), account.far)
 
 
 def _one_per_sender(flows: Sequence[Flow], waiting: Sequence[int]) -> list[int]:

@@ -21,6 +21,7 @@ from lab.model import (
     Way,
     node_namespace,
 )
+from lab.sight import gaps
 
 
 def judge(flow: Flow, evidence: Evidence, inventory: Inventory) -> FlowResult:
@@ -37,6 +38,7 @@ def judge(flow: Flow, evidence: Evidence, inventory: Inventory) -> FlowResult:
         path=_namespaces(evidence.seen(Direction.FORWARD)),
         round_trip_ms=evidence.round_trip_ms,
         answer=evidence.error_at(flow.source.namespace),
+        counted=frozenset(seen.namespace for seen in evidence.seen(Direction.FORWARD) if seen.is_counted),
     )
 
 
@@ -63,7 +65,7 @@ def _reach_faults(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[
     if forward and not faults:
         faults += _via_faults("forward", flow.via, forward, inventory)
         faults += _via_faults("back", flow.back_via, back, inventory)
-    return faults + _leaks(flow, evidence, inventory)
+    return faults + _unseen_faults(evidence, inventory) + _leaks(flow, evidence, inventory)
 
 
 def _is_unheard(flow: Flow, evidence: Evidence, back: Sequence[Sighting]) -> bool:
@@ -79,7 +81,7 @@ def _not_reach_faults(flow: Flow, evidence: Evidence, inventory: Inventory) -> l
     there = flow.destination.namespace if flow.destination is not None else None
     if any(seen.namespace == there for seen in forward):
         faults.append(f"reached {inventory.describe(there or '')}, which it must not")
-    faults += _leaks(flow, evidence, inventory)
+    faults += _unseen_faults(evidence, inventory) + _leaks(flow, evidence, inventory)
     faults += _via_faults("forward", flow.via, forward or evidence.seen(Direction.ASK), inventory)
     if evidence.lost:
         where = ", ".join(inventory.describe(namespace) for namespace in evidence.lost)
@@ -155,10 +157,25 @@ def _leaks(flow: Flow, evidence: Evidence, inventory: Inventory) -> list[str]:
         is_between = _is_on_line(seen, flow, inventory) or _is_on_underlay(seen, hosts, inventory)
         if seen.namespace not in allowed and not is_between:
             leaked.setdefault(seen.namespace, seen.ifname)
+    counted = {namespace: ifname for namespace, ifname in evidence.strays if namespace not in allowed}
     return [
         f"seen in {inventory.describe(namespace)} on {ifname}, where it has no business"
         for namespace, ifname in leaked.items()
+    ] + [
+        f"counted by the forwarder in {inventory.describe(namespace)} on {ifname}, where it has no business"
+        for namespace, ifname in counted.items()
+        if namespace not in leaked
     ]
+
+
+def _unseen_faults(evidence: Evidence, inventory: Inventory) -> list[str]:
+    """Routers that a packet passed, by its TTL, and neither sniffers nor counters know which."""
+    texts = []
+    for gap in gaps(evidence):
+        before, after = inventory.describe(gap.before.namespace), inventory.describe(gap.after.namespace)
+        what = "one router" if gap.routers == 1 else f"{gap.routers} routers"
+        texts.append(f"{gap.before.mark.direction}: passed {what} unseen between {before} and {after}, by its TTL")
+    return list(dict.fromkeys(texts))
 
 
 def _router(node: Node, inventory: Inventory) -> set[str]:

@@ -1,6 +1,6 @@
 """The lab's vocabulary: nodes, flows, what a sniffer saw, what became of a flow. Frozen values, no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -134,8 +134,9 @@ class Mark:
     Args:
         key: the probe that it belongs to.
         source: its sender's address; of an ICMP error, the router that complains.
-        ttl: as it was on that wire.
+        ttl: as it was on that wire; 0 where it could not be read.
         error: the name of an ICMP error, empty for others.
+        packet: what tells the packets of one probe and direction apart, and no router changes.
     """
 
     key: bytes
@@ -143,22 +144,37 @@ class Mark:
     source: IPv4Address
     ttl: int
     error: str = ""
+    packet: bytes = field(default=b"", compare=False)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """A packet of ours on an interface.
 
     Args:
         time_ns: the kernel's time stamp: it orders the sightings of all namespaces.
         is_outgoing: it was leaving the namespace by that interface.
+        is_counted: no sniffer saw it: the forwarder's counters say that it came in there (``lab/sight.py``).
     """
 
     time_ns: int
-    namespace: str = field(compare=False)
-    ifname: str = field(compare=False)
-    is_outgoing: bool = field(compare=False)
-    mark: Mark = field(compare=False)
+    namespace: str
+    ifname: str
+    is_outgoing: bool
+    mark: Mark
+    is_counted: bool = False
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Time, and along the way where that stands still.
+
+        What the forwarder hands from router to router within one softirq keeps the time stamp of the first.
+        """
+        return self.time_ns, -self.mark.ttl
+
+
+Place = tuple[str, str]
+"""An interface: its namespace, as ``lab_name`` calls it, and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,7 @@ class Evidence:
         send_error: why the sender's kernel refused to send; empty if it did not.
         lost: sniffers that lost packets meanwhile, by namespace: what they did not see proves nothing.
         hops: for ``trace``: who answered to TTL 1, 2, ...; None where nobody did; the last is the destination.
+        strays: where the forwarder counted frames meanwhile that are on no way of a packet that was seen.
     """
 
     sightings: tuple[Sighting, ...] = ()
@@ -182,6 +199,7 @@ class Evidence:
     send_error: str = ""
     lost: tuple[str, ...] = ()
     hops: tuple[IPv4Address | None, ...] = ()
+    strays: tuple[Place, ...] = ()
 
     def seen(self, direction: Direction) -> list[Sighting]:
         """The sightings of one direction, by time."""
@@ -199,6 +217,7 @@ class FlowResult:
     Args:
         faults: what does not hold, one sentence each; none where the flow passed.
         path: the namespaces that the packet was seen in on its way forward, in order.
+        counted: those of them that no sniffer saw it in: the forwarder's counters say so.
     """
 
     flow: Flow
@@ -206,7 +225,35 @@ class FlowResult:
     path: tuple[str, ...] = ()
     round_trip_ms: float | None = None
     answer: Mark | None = None
+    counted: frozenset[str] = frozenset()
 
     @property
     def passed(self) -> bool:
         return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class ForwarderUse:
+    """What the forwarder of a host did while flows were proven.
+
+    Args:
+        ports: hook -> how many ports it sits under there.
+        packets: how many it forwarded.
+    """
+
+    host: str
+    ports: Mapping[str, int]
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All results of a run.
+
+    Args:
+        results: in the order of the flows.
+        forwarders: of each host; none of a host where the kernel alone forwards.
+    """
+
+    results: tuple[FlowResult, ...]
+    forwarders: tuple[ForwarderUse, ...] = ()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lab.host import Process
-from lab.model import FlowResult
+from lab.model import FlowResult, ForwarderUse, Proof
 from lab.runner import LabStatus
 from lab.topology import Topology
 
@@ -13,13 +13,16 @@ HOST_COLUMNS = ("lab", "host", "state", "namespaces", "processes")
 _PASSED, _FAILED = "passed", "failed"
 
 
-def flows_document(topology: Topology, results: Sequence[FlowResult], seconds: float) -> dict[str, object]:
+def flows_document(topology: Topology, proof: Proof, seconds: float) -> dict[str, object]:
     """The document of ``lab test``."""
     return {
         "topology": topology.name,
-        "passed": all(result.passed for result in results),
+        "passed": all(result.passed for result in proof.results),
         "seconds": round(seconds, 3),
-        "flows": [_flow_document(result) for result in results],
+        "forwarders": [
+            {"host": use.host, "ports": dict(use.ports), "packets": use.packets} for use in proof.forwarders
+        ],
+        "flows": [_flow_document(result) for result in proof.results],
     }
 
 
@@ -36,6 +39,7 @@ def _flow_document(result: FlowResult) -> dict[str, object]:
         "faults": list(result.faults),
         "round_trip_ms": round(result.round_trip_ms, 3) if result.round_trip_ms is not None else None,
         "path": list(result.path),
+        "counted": sorted(result.counted),
         "answer": {"error": answer.error, "from": str(answer.source)} if answer is not None else None,
         "file": flow.origin.file,
         "line": flow.origin.line,
@@ -49,6 +53,21 @@ def summary(topology: Topology, results: Sequence[FlowResult], seconds: float) -
     return f"{topology.name}: {counts[True]} of {len(results)} flows passed{failed}, in {seconds:.1f} s"
 
 
+def forwarder_lines(proof: Proof) -> Iterator[str]:
+    """Which path the packets took on each host, and what of it no sniffer saw."""
+    for use in proof.forwarders:
+        yield f"{use.host}: the forwarder is under {_ports(use)}; it forwarded {use.packets:,} packets"
+    if not proof.forwarders:
+        yield "the kernel forwarded: the forwarder is under no port"
+    unseen = sum(bool(result.counted) for result in proof.results)
+    if unseen:
+        yield f"{unseen} flows passed routers that no sniffer can look into at XDP, in (brackets): counters say so"
+
+
+def _ports(use: ForwarderUse) -> str:
+    return " and ".join(f"{number} ports at {hook}" for hook, number in sorted(use.ports.items()))
+
+
 def flow_row(result: FlowResult) -> tuple[str, ...]:
     """A flow as a row of ``FLOW_COLUMNS``."""
     flow = result.flow
@@ -58,7 +77,8 @@ def flow_row(result: FlowResult) -> tuple[str, ...]:
 
 
 def _seen(result: FlowResult) -> str:
-    path = " > ".join(namespace or "the line" for namespace in _one_way(result.path)) or "nowhere"
+    steps = (f"({step})" if step in result.counted else step or "the line" for step in _one_way(result.path))
+    path = " > ".join(steps) or "nowhere"
     if result.answer is None:
         return path
     return f"{path}; {result.answer.source} answers {result.answer.error}"

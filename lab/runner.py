@@ -12,8 +12,9 @@ from dataplane.errors import ConfigError, ConflictError
 from dataplane.model import names
 from lab import flows, nodes, pins
 from lab.behind import put_behind
+from lab.hook import Hook, check_hook, files_with
 from lab.host import Here, Host, Process, SimulatedHost, opened, processes_inside
-from lab.model import FlowResult
+from lab.model import Proof
 from lab.product import Product
 from lab.topology import Topology
 
@@ -21,8 +22,11 @@ Say = Callable[[str], None]
 """Takes a line for the person who waits."""
 
 
-def up(topology: Topology, say: Say) -> bool:
+def up(topology: Topology, say: Say, hook: Hook | None = None) -> bool:
     """Bring a lab up, or bring one that is up in line with its files.
+
+    Args:
+        hook: where the forwarder is to sit, whatever its files say of that.
 
     Returns:
         Whether it was made now; False where it was up already.
@@ -44,7 +48,7 @@ def up(topology: Topology, say: Say) -> bool:
             pins.remove(topology.name)
         is_new = existing is None or bool(spoilt)
         try:
-            _build(topology, say)
+            _build(topology, say, hook)
         except BaseException:  # control-C too: half a lab is of no use to anybody
             if is_new:
                 pins.remove(topology.name)
@@ -60,7 +64,7 @@ def _why_anew(existing: pins.LabPins, topology: Topology) -> str:
     return f"has a host {gone[0]} that its files do not name" if gone else ""
 
 
-def _build(topology: Topology, say: Say) -> None:
+def _build(topology: Topology, say: Say, hook: Hook | None) -> None:
     pins.begin(topology.name, topology.folder)
     simulated = hosts_of(topology)
     for host in simulated:
@@ -70,7 +74,7 @@ def _build(topology: Topology, say: Say) -> None:
     with nodes.opened_nodes(topology.name, topology.surroundings) as around:
         _surround(topology, simulated, scripts, around)
         for host in simulated:
-            _apply(topology, Product(host), say)
+            _apply(topology, Product(host), say, hook)
         put_behind(topology.behind, topology.inventory, simulated, around)
     pins.mark_ready(topology.name)
 
@@ -99,9 +103,10 @@ def _surround(
     nodes.Builder(topology.name, topology.surroundings, built_on, scripts, around).build()
 
 
-def _apply(topology: Topology, product: Product, say: Say) -> None:
-    for line in product.run("apply", str(topology.network)).splitlines():
-        say(f"{product.host.name}: {line}")
+def _apply(topology: Topology, product: Product, say: Say, hook: Hook | None) -> None:
+    with files_with(topology.network, hook) as files:
+        for line in product.run("apply", *map(str, files)).splitlines():
+            say(f"{product.host.name}: {line}")
 
 
 def down(name: str) -> list[Process] | None:
@@ -178,24 +183,33 @@ def _host_status(host: SimulatedHost) -> HostStatus:
     return HostStatus(host, True, found, tuple(processes_inside(host)))
 
 
-def test(topology: Topology, say: Say, on_result: flows.Progress | None = None) -> list[FlowResult]:
+def test(topology: Topology, say: Say, on_result: flows.Progress | None = None, hook: Hook | None = None) -> Proof:
     """Prove all flows of a topology; a lab that was not up comes up for it, and goes down again.
+
+    Args:
+        hook: as of ``up``; the packets must have taken the path that it asks for.
 
     Raises:
         DataplaneError: as ``up`` and ``flows.run`` raise.
     """
-    is_new = up(topology, say)
+    is_new = up(topology, say, hook)
     try:
         with nodes.opened_nodes(topology.name, topology.surroundings) as around:
-            return run_flows(topology, hosts_of(topology), on_result, around)
+            proof = run_flows(topology, hosts_of(topology), on_result, around)
+        check_hook(hook, topology.hosts, proof.forwarders)
+        return proof
     finally:
         if is_new:
             down(topology.name)
 
 
 def test_here(
-    topology: Topology, say: Say, options: tuple[str, ...] = (), on_result: flows.Progress | None = None
-) -> list[FlowResult]:
+    topology: Topology,
+    say: Say,
+    options: tuple[str, ...] = (),
+    on_result: flows.Progress | None = None,
+    hook: Hook | None = None,
+) -> Proof:
     """The same on this very machine: apply, prove, destroy.
 
     Args:
@@ -222,9 +236,11 @@ def test_here(
     with nodes.unpinned_nodes(topology.surroundings) as around:
         try:
             _surround(topology, [host], scripts, around)
-            _apply(topology, product, say)
+            _apply(topology, product, say, hook)
             put_behind(topology.behind, topology.inventory, [host], around)
-            return run_flows(topology, [host], on_result, around)
+            proof = run_flows(topology, [host], on_result, around)
+            check_hook(hook, topology.hosts, proof.forwarders)
+            return proof
         finally:
             product.run("destroy", "--yes")
             nodes.remove_wires(host)
@@ -235,7 +251,7 @@ def run_flows(
     applied_on: Sequence[Host],
     on_result: flows.Progress | None = None,
     around: nodes.Descriptors = MappingProxyType({}),
-) -> list[FlowResult]:
+) -> Proof:
     """Prove the flows of a topology on the hosts where its network is applied.
 
     Args:

@@ -15,7 +15,8 @@ from dataplane.cli.output import Section, Table, emit, error, is_terminal, note,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lab.model import FlowResult
+    from lab.hook import Hook
+    from lab.model import FlowResult, Proof
     from lab.places import Place
     from lab.topology import Topology
 
@@ -74,6 +75,11 @@ def _complete_node(ctx: click.Context, parameter: click.Parameter, incomplete: s
 
 name_argument = click.argument("name", shell_complete=_complete_name)
 node_argument = click.argument("node", shell_complete=_complete_node)
+hook_option = click.option(
+    "--hook",
+    type=click.Choice(["auto", "tc", "xdp", "off"]),
+    help="Where the forwarder sits, whatever the network's file says.",
+)
 
 
 @lab.command(
@@ -106,11 +112,13 @@ def list_(output: str) -> None:
 Examples:
   dataplane lab up vpc-peering
   dataplane lab up ./my-topology             a folder with lab.yaml and network.yaml
+  dataplane lab up vpc-peering --hook xdp    with the forwarder at XDP
 """
 )
 @name_argument
+@hook_option
 @output_option
-def up(name: str, output: str) -> None:
+def up(name: str, hook: "Hook | None", output: str) -> None:
     """Bring a topology up; NAME is one of `dataplane lab list`, or the path of a folder.
 
     A lab that is up is brought in line with its files. What fails to come up is taken
@@ -120,7 +128,7 @@ def up(name: str, output: str) -> None:
     from lab import runner, topology
 
     wanted = topology.load(name)
-    is_new = runner.up(wanted, note)
+    is_new = runner.up(wanted, note, hook)
     document = {"topology": wanted.name, "hosts": list(wanted.hosts), "is_new": is_new}
     first = next(iter(wanted.inventory.nodes), wanted.hosts[0])
     said = "is up" if is_new else "was up already, and is as its files say"
@@ -258,14 +266,16 @@ def _become(place: "Place", command: "Sequence[str]", variables: dict[str, str])
 Examples:
   dataplane lab test vpc-peering
   dataplane lab test vpc-peering --here      the same network on this very machine
+  dataplane lab test vpc-peering --hook off  by the kernel alone; tc and xdp: by the forwarder
   dataplane lab test overlapping -o json | jq '.flows[] | select(.passed | not)'
 """
 )
 @name_argument
 @click.option("--here", is_flag=True, help="On this machine itself: apply, prove, destroy. Refused where a network is.")
+@hook_option
 @output_option
 @click.pass_context
-def test(ctx: click.Context, name: str, here: bool, output: str) -> None:
+def test(ctx: click.Context, name: str, here: bool, hook: "Hook | None", output: str) -> None:
     """Prove every flow of a topology with real packets, both ways.
 
     Sniffers in all namespaces look for what must not arrive. A topology that is not up comes up for it and
@@ -280,25 +290,26 @@ def test(ctx: click.Context, name: str, here: bool, output: str) -> None:
     if here:
         kept = folders()
         options = ("--state-dir", str(kept.state.absolute()), "--run-dir", str(kept.run.absolute()))
-        results = runner.test_here(wanted, note, options, on_result)
+        proof = runner.test_here(wanted, note, options, on_result, hook)
     else:
-        results = runner.test(wanted, note, on_result)
+        proof = runner.test(wanted, note, on_result, hook)
     on_result.end()
     seconds = time.monotonic() - started
-    document = report.flows_document(wanted, results, seconds)
-    emit(document, output, lambda: _test_sections(wanted, results, seconds))
-    for fault in report.faults(results):
+    document = report.flows_document(wanted, proof, seconds)
+    emit(document, output, lambda: _test_sections(wanted, proof, seconds))
+    for fault in report.faults(proof.results):
         error(fault)
-    if not all(result.passed for result in results):
+    if not all(result.passed for result in proof.results):
         ctx.exit(DIFFERS)
 
 
-def _test_sections(wanted: "Topology", results: "Sequence[FlowResult]", seconds: float) -> "Iterable[Section]":
+def _test_sections(wanted: "Topology", proof: "Proof", seconds: float) -> "Iterable[Section]":
     from lab import report
 
-    yield report.summary(wanted, results, seconds)
+    yield report.summary(wanted, proof.results, seconds)
+    yield from report.forwarder_lines(proof)
     yield ""
-    yield Table(report.FLOW_COLUMNS, [report.flow_row(result) for result in results])
+    yield Table(report.FLOW_COLUMNS, [report.flow_row(result) for result in proof.results])
 
 
 class _Counter:

@@ -135,7 +135,7 @@ class Exchange:
     def _evidence(self, probe: Probe, arrived_from: IPv4Address | None, lost: tuple[str, ...]) -> Evidence:
         seen = self._sightings.pop(probe.key, []) + self._asked_for(probe.flow)
         return Evidence(
-            sightings=tuple(sorted(seen)),
+            sightings=tuple(sorted(seen, key=lambda sighting: sighting.order)),
             arrived_from=arrived_from,
             is_answered=probe.answered_s is not None,
             round_trip_ms=probe.round_trip_ms,

@@ -98,7 +98,8 @@ def read_mark(packet: bytes, tcp_ports: frozenset[int] | tuple[int, ...]) -> Mar
     if found is None:
         return _search(packet)
     key, direction, error = found
-    return Mark(key, direction, IPv4Address(packet[12:16]), packet[8], error)
+    number = packet[4:6] + (body[4:14] if protocol == _TCP else b"")  # TCP: with sequence numbers and flags
+    return Mark(key, direction, IPv4Address(packet[12:16]), packet[8], error, number)
 
 
 def read_arp_request(message: bytes) -> Mark | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab import pins
 from lab.child import in_child
@@ -50,18 +51,22 @@ class Machine:
 
     def faults(self, topology: str, *options: str) -> dict[str, list[str]]:
         """The faults of each failed flow of a topology; the exit code must agree with them."""
-        done = self.lab("test", topology, "-o", "json", *options, check=False)
-        assert done.returncode in (0, 3), done.stderr
-        document = json.loads(done.stdout)
-        failed = {
+        return {
             f"{flow['from']} -> {flow['to'] or flow['address']} {flow['protocol']}": flow["faults"]
-            for flow in document["flows"]
+            for flow in self.proof(topology, *options)["flows"]
             if not flow["passed"]
         }
+
+    def proof(self, topology: str, *options: str) -> dict[str, Any]:
+        """The document of ``lab test``; the exit code must agree with it."""
+        done = self.lab("test", topology, "-o", "json", *options, check=False)
+        assert done.returncode in (0, 3), done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
         assert document["flows"], "a test without flows proves nothing"
-        assert done.returncode == (3 if failed else 0)
-        assert document["passed"] is not bool(failed)
-        return failed
+        has_failed = not all(flow["passed"] for flow in document["flows"])
+        assert done.returncode == (3 if has_failed else 0)
+        assert document["passed"] is not has_failed
+        return document
 
     def faults_as_it_is(self, topology: str) -> dict[str, tuple[str, ...]]:
         """The faults of each failed flow of a lab that is up: ``lab test`` would bring it in line first."""
@@ -69,7 +74,7 @@ class Machine:
             "import json; from lab import nodes, runner, topology\n"
             f"t = topology.load({topology!r})\n"
             "with nodes.opened_nodes(t.name, t.surroundings) as around:\n"
-            "    results = runner.run_flows(t, runner.hosts_of(t), None, around)\n"
+            "    results = runner.run_flows(t, runner.hosts_of(t), None, around).results\n"
             "print(json.dumps({str(r.flow): r.faults for r in results if not r.passed}))"
         )
         return {flow: tuple(texts) for flow, texts in json.loads(self.run(sys.executable, "-c", script).stdout).items()}

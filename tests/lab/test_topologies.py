@@ -23,13 +23,13 @@ def test_there_are_topologies() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_topology(machine: Machine, name: str) -> None:
     mounts = machine.run("cat", "/proc/mounts").stdout
-    machine.lab("up", name)
-    assert machine.faults(name) == {}
+    machine.lab("up", name, "--hook", "auto")
+    assert machine.faults(name, "--hook", "auto") == {}
     network = str(topology.load(name).network)
     for host in HOSTS[name]:
         again = machine.lab("exec", host, "--", sys.executable, "-m", "dataplane", "apply", network, "-o", "json")
         assert json.loads(again.stdout)["actions"] == []
-    assert machine.lab("up", name).stdout.startswith(f"{name} was up already")
+    assert machine.lab("up", name, "--hook", "auto").stdout.startswith(f"{name} was up already")
 
     for number, host in enumerate(HOSTS[name]):
         _add_witness(machine, f"/run/dataplane-lab/{name}/{host}/net", f"witness{number}")

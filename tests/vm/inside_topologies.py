@@ -14,5 +14,10 @@ __all__ = ["_root", "machine"]  # fixtures
 
 @pytest.mark.parametrize("name", topology.names_known())
 def test_topology(machine: Machine, name: str) -> None:
-    assert machine.faults(name) == {}
+    assert machine.faults(name, "--hook", "auto") == {}
     assert machine.run("ls", "-A", "/run/netns").stdout == ""
+
+
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+def test_topology_at(machine: Machine, hook: str) -> None:
+    assert machine.faults("vpc-peering", "--hook", hook) == {}

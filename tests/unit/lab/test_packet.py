@@ -109,3 +109,14 @@ def test_what_is_inside_vxlan_counts() -> None:
     syn = IP(src=A, dst=B, ttl=61) / TCP(sport=40000, dport=80, flags="S")
     for inner in (_udp(), reply, syn):
         assert packet.read_mark(wrapped(inner), PORTS) == packet.read_mark(bytes(inner), PORTS) is not None
+
+
+def test_packets_of_a_connection_differ_and_routers_do_not_change_them() -> None:
+    def number(ttl: int, **fields: object) -> bytes:
+        built = bytes(IP(src=A, dst=B, ttl=ttl, id=7) / TCP(sport=40000, dport=7, **fields))
+        mark = packet.read_mark(built, PORTS)
+        assert mark is not None
+        return mark.packet
+
+    assert number(64, flags="S", seq=1) == number(61, flags="S", seq=1)
+    assert len({number(64, flags="S", seq=1), number(64, flags="A", seq=1), number(64, flags="S", seq=2)}) == 3
