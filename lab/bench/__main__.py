@@ -17,7 +17,6 @@ EXIT_NOISY = 3
 EXIT_PERMISSION = 6
 EXIT_INTERRUPTED = 130
 _ROOT = Path(__file__).resolve().parents[2]
-_ROUNDS = 5
 
 _EPILOGUE = """
 groups:
@@ -26,7 +25,7 @@ groups:
 exit code: 0 measured; 1 something that was to be measured failed; 2 usage; 3 the machine is too noisy, nothing is
 reported; 6 not root; 130 interrupted
 examples:
-  sudo scripts/bench                              everything, about six minutes
+  sudo scripts/bench                              everything, about fifteen minutes
   sudo scripts/bench bringup --quick              one round
   sudo scripts/bench --json bench.json --markdown
 """
@@ -56,6 +55,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     known = "\n".join(f"  {name:10} {group.TITLE}" for name, group in GROUPS.items())
+    usual = ", ".join(f"{name}: {group.ROUNDS}" for name, group in GROUPS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measure dataplane beside its peers, in a sandbox: the machine's own network is not touched.",
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="what to measure (everything)")
-    parser.add_argument("--rounds", type=_at_least_one, default=_ROUNDS, metavar="N", help=f"({_ROUNDS})")
+    parser.add_argument("--rounds", type=_at_least_one, metavar="N", help=f"({usual})")
     parser.add_argument("--quick", action="store_true", help="one round: for a look, not for a figure")
     parser.add_argument("--seed", type=int, default=1, help="of the order of variants within a round (1)")
     parser.add_argument("--force", action="store_true", help="report on a noisy machine too, marked as noisy")
@@ -86,12 +86,13 @@ def _at_least_one(word: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    rounds = 1 if options.quick else options.rounds
+    chosen = options.groups or list(GROUPS)
+    rounds = {name: 1 if options.quick else options.rounds or GROUPS[name].ROUNDS for name in chosen}
     origin = facts(options.seed, rounds)
     results: dict[str, Result] = {}
-    for name in options.groups or GROUPS:
+    for name in chosen:
         with tempfile.TemporaryDirectory(prefix="dataplane-bench-") as folder:
-            context = Context(_ROOT, Path(folder), rounds, options.seed, options.force, _say)
+            context = Context(_ROOT, Path(folder), rounds[name], options.seed, options.force, _say)
             results[name] = GROUPS[name].measure(context)
     draw = report.markdown if options.markdown else report.text
     print(draw(results, sentence(origin)), end="")

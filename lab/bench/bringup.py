@@ -17,6 +17,7 @@ from lab.bench.run import Run, run, wait_for_the_kernel
 from lab.bench.statistics import END_TO_END, Quartiles, is_quiet, paired_ratios
 
 TITLE = "check, plan, apply and destroy at 100, 300 and 1000 instances, and with 10,000 routes"
+ROUNDS = 5
 
 _SIZES = {100: 5, 300: 10, 1000: 20}
 """Instances, and over how many VPCs they are spread."""

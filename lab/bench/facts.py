@@ -3,14 +3,20 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dataplane
 
 
-def facts(seed: int, rounds: int) -> dict[str, str | int | float]:
-    """Everything that a report says about where it comes from."""
+def facts(seed: int, rounds: Mapping[str, int]) -> dict[str, Any]:
+    """Everything that a report says about where it comes from.
+
+    Args:
+        rounds: of each group.
+    """
     version = subprocess.run(["ip", "-V"], capture_output=True, text=True, check=True).stdout
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -23,17 +29,17 @@ def facts(seed: int, rounds: int) -> dict[str, str | int | float]:
         "iproute2": version.split("iproute2-")[-1].split(",")[0].strip(),
         "load_average": round(os.getloadavg()[0], 2),
         "seed": seed,
-        "rounds": rounds,
+        "rounds": dict(rounds),
     }
 
 
-def sentence(found: dict[str, str | int | float]) -> str:
+def sentence(found: Mapping[str, Any]) -> str:
     """The same in one line."""
     return (
         f"{str(found['date'])[:10]}, {found['processors']} x {found['processor']}, {found['memory_mb']} MB, "
         f"Linux {found['kernel']}, dataplane {found['dataplane']}, Python {found['python']}, "
         f"iproute2 {found['iproute2']}, load {found['load_average']} at the start, seed {found['seed']}, "
-        f"{found['rounds']} rounds"
+        f"rounds: {', '.join(f'{count} of {name}' for name, count in found['rounds'].items())}"
     )
 
 

@@ -1,9 +1,9 @@
-"""The groups of measurements. A new one is a module with ``TITLE`` and ``measure``, and a line here."""
+"""The groups of measurements. A new one is a module with ``TITLE``, ``ROUNDS`` and ``measure``, and a line here."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from lab.bench import bringup
+from lab.bench import bringup, forwarding
 from lab.bench.model import Context, Result
 
 
@@ -11,6 +11,8 @@ class Group(Protocol):
     """What a group's module offers."""
 
     TITLE: str
+    ROUNDS: int
+    """Unless the user says how many."""
 
     def measure(self, context: Context) -> Result:
         """Run everything.
@@ -21,4 +23,4 @@ class Group(Protocol):
         """
 
 
-GROUPS: Mapping[str, Group] = {"bringup": bringup}
+GROUPS: Mapping[str, Group] = {"bringup": bringup, "forwarding": forwarding}

@@ -1,5 +1,10 @@
 """Networks to measure with, as text that a user could have written. Pure."""
 
+import random
+from collections.abc import Sequence
+from functools import cache
+from ipaddress import IPv4Network
+
 _HEAD = """version: 1
 accounts: {corp: {uid: "1"}}
 regions: {here: {zones: {a: {}}}}
@@ -9,8 +14,11 @@ vpcs:
 
 
 def peered(vpcs: int, instances: int) -> str:
-    """Instances spread evenly over VPCs, all of which are peered with the first, with routes to it and back."""
-    text = _HEAD
+    """Instances spread evenly over VPCs, all of which are peered with the first, with routes to it and back.
+
+    Without the forwarder: what brings the network up beside the product (``peer.py``) knows nothing like it.
+    """
+    text = f"datapath: {{hook: off}}\n{_HEAD}"
     for v in range(vpcs):
         peers = range(1, vpcs) if v == 0 else range(1)
         routes = [f"{{destination: 10.{p}.0.0/16, next_hop: {{router_interface: ri-{v}-{p}}}}}" for p in peers]
@@ -33,6 +41,93 @@ def routed(vpcs: int, routes: int, *, with_change: bool = False) -> str:
         pairs = zip(destinations, ways, strict=True)
         text += _vpc(v, 1, [f"{{destination: {to}, next_hop: {{router_interface: {way}}}}}" for to, way in pairs])
     return text + _connections(vpcs)
+
+
+LINE_DEVICE = "line"
+"""The card that the leased line of ``forwarding`` ends at."""
+_LENGTHS = {16: 2, 18: 3, 20: 6, 22: 12, 23: 10, 24: 62, 28: 5}
+"""Prefix length -> percent: about as in a table of the internet."""
+_PUBLIC = (1 << 24, 9 << 24)
+"""No address of ours, and short to write: a file holds 4 MB."""
+
+
+@cache
+def prefixes(count: int) -> tuple[IPv4Network, ...]:
+    """Different destinations of many lengths, the same ones every time."""
+    chance, found = random.Random(count), set[IPv4Network]()
+    while len(found) < count:
+        (length,) = chance.choices(list(_LENGTHS), list(_LENGTHS.values()))
+        found.add(IPv4Network((chance.randrange(*_PUBLIC), length), strict=False))
+    return tuple(sorted(found))
+
+
+def forwarding(hook: str, destinations: Sequence[IPv4Network]) -> str:
+    """Two ways to send packets, beside each other.
+
+    From instance a to instance b of VPC one is one router, the system table of which has a route to b for each of the
+    destinations. From c of VPC near to d of VPC far are three: VPC, VBR (``transit: true``), VPC.
+
+    Args:
+        hook: of the forwarder.
+    """
+    ways = [f"{{destination: {prefix},next_hop: {{instance: b}}}}" for prefix in destinations]
+    quotas = f"quotas: {{custom_routes_per_table: {len(ways)}}}"
+    separator = ",\n"
+    return f"""version: 1
+datapath: {{hook: {hook}}}
+accounts: {{corp: {{uid: "1"}}}}
+regions: {{here: {{zones: {{z: {{}}}}}}}}
+access_points: {{site: {{region: here}}}}
+{quotas}
+data_centres: {{dc: {{cidrs: [172.16.0.0/12]}}}}
+physical_connections:
+  pc: {{account: corp, access_point: site, data_centre: dc, bandwidth: 1Gbps, device: {LINE_DEVICE}}}
+vpcs:
+  one:
+    account: corp
+    region: here
+    cidr: 10.1.0.0/16
+    vswitches: {{sa: {{zone: z, cidr: 10.1.0.0/24}}, sb: {{zone: z, cidr: 10.1.1.0/24}}}}
+    instances: {{a: {{vswitch: sa, ip: 10.1.0.10}}, b: {{vswitch: sb, ip: 10.1.1.10, forwarding: true}}}}
+    route_tables: {{system: {{routes: [{separator.join(ways)}]}}}}
+{_end("near", "c", 2, 3)}{_end("far", "d", 3, 2)}vbrs:
+  border:
+    account: corp
+    physical_connection: pc
+    vlan: 100
+    transit: true
+    local_ip: 10.100.0.1/30
+    peer_ip: 10.100.0.2
+    routes:
+      - {{destination: 172.16.0.0/12, next_hop: physical_connection}}
+      - {{destination: 10.2.0.0/16, next_hop: {{router_interface: ri-to-near}}}}
+      - {{destination: 10.3.0.0/16, next_hop: {{router_interface: ri-to-far}}}}
+peering_connections:
+{_connection("near")}{_connection("far")}"""
+
+
+def _end(vpc: str, instance: str, number: int, other: int) -> str:
+    """A VPC of one instance, the routes of which lead to a VBR."""
+    return f"""  {vpc}:
+    account: corp
+    region: here
+    cidr: 10.{number}.0.0/16
+    vswitches: {{s{number}: {{zone: z, cidr: 10.{number}.0.0/24}}}}
+    instances: {{{instance}: {{vswitch: s{number}, ip: 10.{number}.0.10}}}}
+    route_tables:
+      system:
+        routes:
+          - {{destination: 10.{other}.0.0/16, next_hop: {{router_interface: ri-{vpc}}}}}
+          - {{destination: 172.16.0.0/12, next_hop: {{router_interface: ri-{vpc}}}}}
+"""
+
+
+def _connection(vpc: str) -> str:
+    initiator, acceptor = (
+        f"{{router_interface: ri-to-{vpc}, vbr: border}}",
+        f"{{router_interface: ri-{vpc}, vpc: {vpc}}}",
+    )
+    return f"  p-{vpc}: {{initiator: {initiator}, acceptor: {acceptor}}}\n"
 
 
 def _vpc(v: int, instances: int, routes: list[str]) -> str:

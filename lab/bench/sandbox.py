@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lab.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, mount, unshare
+from dataplane.datapath import bpffs
+from lab.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, mount, unmount, unshare
 
 _FOLDERS = (Path("/run/netns"), Path("/run/dataplane"), Path("/var/lib/dataplane"))
 
@@ -15,6 +16,8 @@ def enter() -> None:
     """
     unshare(CLONE_NEWNS | CLONE_NEWNET)
     mount("none", Path("/"), flags=MS_REC | MS_PRIVATE)
+    while bpffs.is_mounted():  # the machine's own: covered, it would still be listed, and be taken for ours
+        unmount(bpffs.ROOT, detach=True)
     for folder in _FOLDERS:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         mount("tmpfs", folder, "tmpfs")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 END_TO_END = (0.9, 1.1)
 """Between these, the same thing measured twice counts as the same (performance.md, "How to measure")."""
 
+IN_KERNEL = (0.95, 1.05)
+"""The same, where no process of anybody takes part."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quartiles:

@@ -4,9 +4,10 @@ import pytest
 
 from dataplane.compile.compiler import compile_network
 from dataplane.config import Loaded, Source, load_sources
+from dataplane.config.source import MAX_BYTES
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import KernelRoute
-from lab.bench import networks
+from lab.bench import forwarding, networks
 
 
 def load(text: str) -> Loaded:
@@ -33,3 +34,26 @@ def test_routed() -> None:
         tables.append({wish.object for wish in wanted if isinstance(wish.object, KernelRoute)})
     # One route is gone and another is new, in each form of the table.
     assert len(tables[0] - tables[1]) == len(tables[1] - tables[0]) == 2
+
+
+def test_prefixes() -> None:
+    """As many as asked for, none twice, the same every time, of every length."""
+    found = networks.prefixes(1000)
+    assert len(set(found)) == 1000
+    assert found == networks.prefixes.__wrapped__(1000)
+    assert {prefix.prefixlen for prefix in found} == {16, 18, 20, 22, 23, 24, 28}
+
+
+@pytest.mark.parametrize("hook", ["off", "tc", "xdp"])
+def test_forwarding(hook: str) -> None:
+    """It is as it should be, without a warning, with the hook and all routes in one table."""
+    loaded = load(networks.forwarding(hook, networks.prefixes(50)))
+    assert loaded.warnings == ()
+    assert loaded.network.datapath.hook == hook
+    assert loaded.network.vbrs["border"].transit
+    assert len(loaded.network.vpcs["one"].route_tables["system"].routes) == 50
+
+
+def test_the_largest_table_fits_into_a_file() -> None:
+    """Or the group would fail after minutes."""
+    assert len(networks.forwarding("off", networks.prefixes(max(forwarding.SIZES)))) < MAX_BYTES

@@ -81,6 +81,7 @@ def test_refusal_is_said_and_exits_with_its_own_code(
 
     class Noisy:
         TITLE = "noise"
+        ROUNDS = 5
 
         @staticmethod
         def measure(_: object) -> Result:
