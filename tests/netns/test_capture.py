@@ -327,23 +327,6 @@ def test_a_pipe_gets_the_same_bytes_and_may_be_closed(capture: Start, ping: str)
     assert "Traceback" not in process.stderr.read()
 
 
-@pytest.mark.parametrize(
-    ("hook", "words", "places"), [("tc", "shows as `in` at the next place", 3), ("xdp", "in the driver", 0)]
-)
-def test_where_the_forwarder_sits_it_is_said_what_does_not_show(
-    network: AppliedNetwork, capture: Start, ping: str, hook: str, words: str, places: int
-) -> None:
-    """One way of a ping: in at the first router, in at the second; of the answer, in at the second."""
-    network.must_apply(hooked(PEERED, hook))
-    process = capture("pcx-1", "ecs-1", "--proto", "icmp", "--duration", "1s", places=3)
-    assert process.stderr is not None
-    assert words in process.stderr.readline()
-    assert inside("dp-i-ecs-1", ping, "-c1", "-W1", "192.168.1.10").returncode == 0
-    _, lines, _ = finish(process)
-    assert len(lines) == places
-    assert all(" in " in line for line in lines)
-
-
 def test_a_vbr_is_heard_on_its_line_with_its_tag_and_without_its_neighbours(
     wire: tuple[str, str], network: AppliedNetwork, capture: Start, ping: str
 ) -> None:

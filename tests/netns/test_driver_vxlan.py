@@ -2,7 +2,7 @@
 
 import contextlib
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -18,43 +18,22 @@ from tests.netns.objects import ROUTER_A, ROUTER_B, World, by_key, open_files, r
 from tests.netns.underlay import (
     DEVICE,
     FAR_MAC,
+    FDB,
     HERE,
+    IN_ROUTER,
+    LINK,
     STRANGER,
     THERE,
     VNI,
-    cable,
+    laid,
+    made,
+    shown,
     tunnel,
     tunnelled,
     underlay_filter,
 )
 
-LINK = "dpx7"
-IN_ROUTER = ("ip", "-n", ROUTER_A)
-FDB = ("bridge", "-n", ROUTER_A, "fdb")
-
-
-@pytest.fixture(autouse=True)
-def laid(world: World) -> Iterator[None]:
-    """A wire to the peer."""
-    with cable():
-        yield
-
-
-@pytest.fixture
-def made(world: World) -> tuple[World, list[KernelObject], VxlanLink]:
-    """A router with one tunnel."""
-    wanted = tunnel()
-    desired = tunnelled(link=wanted)
-    converge(world, desired)
-    return world, desired, wanted
-
-
-def shown(namespace: str = ROUTER_A) -> str:
-    return run("ip", "-n", namespace, "-d", "link", "show", "type", "vxlan")
-
-
-def texts(world: World, desired: list[KernelObject]) -> dict[object, str]:
-    return {foreign.key: foreign.text for foreign in world.observe(desired).foreign}
+__all__ = ["laid", "made"]  # fixtures
 
 
 def test_second_observation_equals_what_is_desired(made: tuple[World, list[KernelObject], VxlanLink]) -> None:

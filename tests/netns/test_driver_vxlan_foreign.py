@@ -1,7 +1,6 @@
 """VXLAN links that cannot be had: a VNI, a name, a number or a port is taken, the device is missing or too narrow."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,40 +11,19 @@ from tests.netns.lines import converge
 from tests.netns.objects import ROUTER_A, World, router, run
 from tests.netns.underlay import (
     DEVICE,
+    IN_ROUTER,
+    LINK,
     STRANGER,
     VNI,
-    cable,
+    laid,
+    made,
+    shown,
+    texts,
     tunnel,
     tunnelled,
 )
 
-LINK = "dpx7"
-IN_ROUTER = ("ip", "-n", ROUTER_A)
-FDB = ("bridge", "-n", ROUTER_A, "fdb")
-
-
-@pytest.fixture(autouse=True)
-def laid(world: World) -> Iterator[None]:
-    """A wire to the peer."""
-    with cable():
-        yield
-
-
-@pytest.fixture
-def made(world: World) -> tuple[World, list[KernelObject], VxlanLink]:
-    """A router with one tunnel."""
-    wanted = tunnel()
-    desired = tunnelled(link=wanted)
-    converge(world, desired)
-    return world, desired, wanted
-
-
-def shown(namespace: str = ROUTER_A) -> str:
-    return run("ip", "-n", namespace, "-d", "link", "show", "type", "vxlan")
-
-
-def texts(world: World, desired: list[KernelObject]) -> dict[object, str]:
-    return {foreign.key: foreign.text for foreign in world.observe(desired).foreign}
+__all__ = ["laid", "made"]  # fixtures
 
 
 def test_link_that_was_moved_out_of_sight_is_a_conflict(made: tuple[World, list[KernelObject], VxlanLink]) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
+
 from dataplane.kernel import netns
 from dataplane.model import names
 from dataplane.model.kernel import Admission, FdbEntry, KernelObject, Neighbour, UnderlayFilter, VxlanLink
-from tests.netns.lines import mac_bytes
-from tests.netns.objects import ROUTER_A, router, run, set_sysctl
+from tests.netns.lines import converge, mac_bytes
+from tests.netns.objects import ROUTER_A, World, router, run, set_sysctl
 
 DEVICE, PEER, PEER_DEVICE = "eth0", "peer", "up0"
 FAR = "far"
@@ -25,6 +27,9 @@ NEAR_MAC, FAR_MAC = "02:00:00:00:00:07", "02:00:00:00:01:01"
 VNI = 77
 VXLAN_FLAGS = 0x08
 ETHERTYPE_IPV4 = 0x0800
+LINK = "dpx7"
+IN_ROUTER = ("ip", "-n", ROUTER_A)
+FDB = ("bridge", "-n", ROUTER_A, "fdb")
 
 
 @contextlib.contextmanager
@@ -138,3 +143,27 @@ def heard_until(opened: socket.socket, last: bytes, seconds: float = 20.0) -> li
             if last in data:
                 return heard
     raise AssertionError(f"{last!r} was not heard, only {heard}")
+
+
+@pytest.fixture(autouse=True)
+def laid(world: World) -> Iterator[None]:
+    """A wire to the peer."""
+    with cable():
+        yield
+
+
+@pytest.fixture
+def made(world: World) -> tuple[World, list[KernelObject], VxlanLink]:
+    """A router with one tunnel."""
+    wanted = tunnel()
+    desired = tunnelled(link=wanted)
+    converge(world, desired)
+    return world, desired, wanted
+
+
+def shown(namespace: str = ROUTER_A) -> str:
+    return run("ip", "-n", namespace, "-d", "link", "show", "type", "vxlan")
+
+
+def texts(world: World, desired: list[KernelObject]) -> dict[object, str]:
+    return {foreign.key: foreign.text for foreign in world.observe(desired).foreign}
