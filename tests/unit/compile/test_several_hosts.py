@@ -17,7 +17,7 @@ from tests.fakes.several_hosts import SeveralHosts, spread, without_hosts
 from tests.fakes.walk import Fate, Walk
 
 HOSTS = ("host-1", "host-2", "host-3")
-NETWORKS = int(os.environ.get("DATAPLANE_RANDOM_NETWORKS", "60"))
+NETWORKS = int(os.environ.get("DATAPLANE_RANDOM_NETWORKS", "40"))
 
 
 def loaded(text: str) -> Loaded:

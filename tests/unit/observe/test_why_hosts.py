@@ -32,7 +32,7 @@ from tests.fakes.walk import Fate
 from tests.unit.observe.test_why_walk import SAME_AS
 
 HOSTS = ("host-1", "host-2", "host-3")
-NETWORKS = int(os.environ.get("DATAPLANE_RANDOM_NETWORKS", "60"))
+NETWORKS = int(os.environ.get("DATAPLANE_RANDOM_NETWORKS", "30"))
 VTEP_2 = IPv4Address("172.20.0.12")
 Change = Callable[[KernelObject], KernelObject | None]
 
