@@ -20,6 +20,6 @@ def test_topology(machine: Machine, name: str) -> None:
     assert machine.run("ls", "-A", "/run/netns").stdout == ""
 
 
-@pytest.mark.parametrize("hook", ["tc", "xdp"])
+@pytest.mark.parametrize("hook", ["tc", "xdp"], ids=["at-tc", "at-xdp"])  # "[tc]" is what the vm stage leaves out
 def test_topology_at(machine: Machine, hook: str) -> None:
     assert machine.faults("vpc-peering", "--hook", hook) == {}
