@@ -10,7 +10,7 @@ from dataplane.compile.context import Compilation
 from dataplane.compile.fib import DEFAULT_ROUTE, FROM_RI, LOCAL, FibBuilder, View, view_of_instance
 from dataplane.compile.leg import next_hop_words, why_blackhole
 from dataplane.compile.rib import SYSTEM, Rib, RibEntry, build_rib, guarded_instances, table_names
-from dataplane.compile.tunnel import NEXT_HOP_TUNNEL, VPC_TUNNEL, remote_next_hops, users_of_next_hop
+from dataplane.compile.tunnel import NEXT_HOP_TUNNEL, VPC_TUNNEL, next_hops_here
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
 from dataplane.model.desired import Declared
@@ -144,10 +144,7 @@ class _VpcTables:
         delivery = self._fib.own_table("delivery")
         tables = {delivery: self._fib.delivery(delivery)}
         lookups = {self._c.tunnel_ifname(VPC_TUNNEL, self._vpc_id): delivery}
-        for instance in remote_next_hops(self._c.placement, self._vpc_id):
-            is_here = self._c.placement.host_of_instance(self._vpc_id, instance) == self._c.here
-            if not is_here and self._c.here not in users_of_next_hop(self._c.placement, self._vpc_id, instance):
-                continue
+        for instance, is_here in next_hops_here(self._c, self._vpc_id):
             # Where it only sends, nothing ought to come in by it; the source check looks there all the same.
             table = self._fib.own_table(f"to/{instance}") if is_here else delivery
             if is_here:

@@ -88,8 +88,8 @@ def tunnels_of(c: Compilation) -> Iterator[Tunnel]:
     for vpc_id, _ in c.vpcs():
         if c.placement.spans_hosts(vpc_id):
             yield _vpc_tunnel(c, vpc_id)
-            for instance in remote_next_hops(c.placement, vpc_id):
-                yield from _next_hop_tunnel(c, vpc_id, instance)
+            for instance, is_here in next_hops_here(c, vpc_id):
+                yield _next_hop_tunnel(c, vpc_id, instance, is_here=is_here)
     for connection_id, connection in c.network.peering_connections.items():
         for role, end in connection.ends():
             _, far = connection.joined(role)
@@ -97,14 +97,15 @@ def tunnels_of(c: Compilation) -> Iterator[Tunnel]:
                 yield from _peering_tunnel(c, connection_id, end, far)
 
 
-def remote_next_hops(placement: Placement, vpc_id: str) -> list[str]:
-    """The running instances of a VPC that are next hops of routes which other hosts look up."""
-    instances = placement.network.vpcs[vpc_id].instances
-    return [
-        name
-        for name, instance in instances.items()
-        if instance.state == "running" and users_of_next_hop(placement, vpc_id, name)
-    ]
+def next_hops_here(c: Compilation, vpc_id: str) -> Iterator[tuple[str, bool]]:
+    """The running instances whose next-hop tunnels this host has an end of, and whether it is the instance's end."""
+    for name, instance in c.network.vpcs[vpc_id].instances.items():
+        if instance.state != "running":
+            continue
+        is_here = c.placement.host_of_instance(vpc_id, name) == c.here
+        users = users_of_next_hop(c.placement, vpc_id, name)
+        if c.here in users or (is_here and users):
+            yield name, is_here
 
 
 def users_of_next_hop(placement: Placement, vpc_id: str, instance: str) -> tuple[str, ...]:
@@ -142,13 +143,11 @@ def _vpc_tunnel(c: Compilation, vpc_id: str) -> Tunnel:
     )
 
 
-def _next_hop_tunnel(c: Compilation, vpc_id: str, instance: str) -> Iterator[Tunnel]:
+def _next_hop_tunnel(c: Compilation, vpc_id: str, instance: str, *, is_here: bool) -> Tunnel:
     users, host = users_of_next_hop(c.placement, vpc_id, instance), c.placement.host_of_instance(vpc_id, instance)
-    if c.here != host and c.here not in users:
-        return
     receiver = Receiver(host, names.TRANSIT_NEIGHBOUR, _mac(NEXT_HOP_TUNNEL, instance, host))
     senders = tuple(Sender(user, sources_within(c.placement, vpc_id, user)) for user in users)
-    yield Tunnel(
+    return Tunnel(
         NEXT_HOP_TUNNEL,
         instance,
         Router("vpc", vpc_id),
@@ -157,8 +156,8 @@ def _next_hop_tunnel(c: Compilation, vpc_id: str, instance: str) -> Iterator[Tun
         c.network.vpcs[vpc_id].instances[instance].vni or names.vni("next_hop", instance),
         _mac(NEXT_HOP_TUNNEL, instance, c.here),
         c.mtu(vpc_id),
-        () if c.here == host else (receiver,),
-        senders if c.here == host else (),
+        () if is_here else (receiver,),
+        senders if is_here else (),
     )
 
 

@@ -49,7 +49,7 @@ class _ProgramInfo(ctypes.Structure):
     )
 
 
-class _TestRun(ctypes.Structure):
+class TestRunOptions(ctypes.Structure):
     """``struct bpf_test_run_opts``."""
 
     _fields_ = (
@@ -72,30 +72,30 @@ class _TestRun(ctypes.Structure):
 
 
 @cache
-def _libbpf() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
     """The library, loaded at first use."""
     try:
-        library = ctypes.CDLL(_LIBRARY, use_errno=True)
+        found = ctypes.CDLL(_LIBRARY, use_errno=True)
     except OSError as error:
         raise HostError(f"{_LIBRARY} is missing; install it (Debian: apt install libbpf1)") from error
     pointer = ctypes.c_void_p
-    library.bpf_obj_get.argtypes = (ctypes.c_char_p,)
-    library.bpf_map_lookup_elem.argtypes = (ctypes.c_int, pointer, pointer)
-    library.bpf_map_update_elem.argtypes = (ctypes.c_int, pointer, pointer, ctypes.c_uint64)
-    library.bpf_map_delete_elem.argtypes = (ctypes.c_int, pointer)
-    library.bpf_map_update_batch.argtypes = (ctypes.c_int, pointer, pointer, ctypes.POINTER(ctypes.c_uint32), pointer)
-    library.bpf_prog_get_fd_by_id.argtypes = (ctypes.c_uint32,)
-    library.bpf_map_create.argtypes = (ctypes.c_int, ctypes.c_char_p, *(ctypes.c_uint32,) * 3, pointer)
-    library.bpf_map_lookup_batch.argtypes = (
+    found.bpf_obj_get.argtypes = (ctypes.c_char_p,)
+    found.bpf_map_lookup_elem.argtypes = (ctypes.c_int, pointer, pointer)
+    found.bpf_map_update_elem.argtypes = (ctypes.c_int, pointer, pointer, ctypes.c_uint64)
+    found.bpf_map_delete_elem.argtypes = (ctypes.c_int, pointer)
+    found.bpf_map_update_batch.argtypes = (ctypes.c_int, pointer, pointer, ctypes.POINTER(ctypes.c_uint32), pointer)
+    found.bpf_prog_get_fd_by_id.argtypes = (ctypes.c_uint32,)
+    found.bpf_map_create.argtypes = (ctypes.c_int, ctypes.c_char_p, *(ctypes.c_uint32,) * 3, pointer)
+    found.bpf_map_lookup_batch.argtypes = (
         ctypes.c_int,
         *(pointer,) * 4,
         ctypes.POINTER(ctypes.c_uint32),
         pointer,
     )
-    library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, pointer)
-    library.bpf_map_get_next_key.argtypes = (ctypes.c_int, pointer, pointer)
-    library.bpf_obj_get_info_by_fd.argtypes = (ctypes.c_int, pointer, ctypes.POINTER(ctypes.c_uint32))
-    return library
+    found.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, pointer)
+    found.bpf_map_get_next_key.argtypes = (ctypes.c_int, pointer, pointer)
+    found.bpf_obj_get_info_by_fd.argtypes = (ctypes.c_int, pointer, ctypes.POINTER(ctypes.c_uint32))
+    return found
 
 
 def _check(result: int, what: str) -> int:
@@ -110,12 +110,12 @@ def _check(result: int, what: str) -> int:
 
 def open_pinned(path: Path) -> int:
     """Open a pinned map or program; the caller closes the descriptor."""
-    return _check(_libbpf().bpf_obj_get(os.fsencode(path)), f"opening {path}")
+    return _check(library().bpf_obj_get(os.fsencode(path)), f"opening {path}")
 
 
 def try_map() -> None:
     """Make the smallest of maps, and let it go: an OSError says why the kernel gives us none."""
-    os.close(_check(_libbpf().bpf_map_create(_ARRAY, b"dp_try", 4, 4, 1, None), "making a BPF map"))
+    os.close(_check(library().bpf_map_create(_ARRAY, b"dp_try", 4, 4, 1, None), "making a BPF map"))
 
 
 def program_id(fd: int) -> int:
@@ -127,7 +127,7 @@ def program_id(fd: int) -> int:
 
 def open_program(number: int) -> int:
     """Open a program by the kernel's number; the caller closes the descriptor. FileNotFoundError: there is none."""
-    return _check(_libbpf().bpf_prog_get_fd_by_id(number), "opening a BPF program")
+    return _check(library().bpf_prog_get_fd_by_id(number), "opening a BPF program")
 
 
 def program_name(fd: int) -> str:
@@ -146,7 +146,7 @@ def map_info(fd: int) -> MapInfo:
 
 def _read_info(fd: int, info: ctypes.Structure) -> None:
     length = ctypes.c_uint32(ctypes.sizeof(info))
-    _check(_libbpf().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length)), "asking about a BPF object")
+    _check(library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length)), "asking about a BPF object")
 
 
 def lookup(fd: int, key: bytes, value_bytes: int) -> bytes | None:
@@ -157,7 +157,7 @@ def lookup(fd: int, key: bytes, value_bytes: int) -> bytes | None:
     """
     buffer = ctypes.create_string_buffer(value_bytes)
     try:
-        _check(_libbpf().bpf_map_lookup_elem(fd, key, buffer), "reading a BPF map")
+        _check(library().bpf_map_lookup_elem(fd, key, buffer), "reading a BPF map")
     except FileNotFoundError:
         return None
     return buffer.raw
@@ -165,7 +165,7 @@ def lookup(fd: int, key: bytes, value_bytes: int) -> bytes | None:
 
 def update(fd: int, key: bytes, value: bytes) -> None:
     """Write the value of a key, new or not. OSError with ENOSPC or E2BIG: the map is full."""
-    _check(_libbpf().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
+    _check(library().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
 
 
 def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
@@ -176,7 +176,7 @@ def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
     """
     if count:
         done = ctypes.c_uint32(count)
-        result = _libbpf().bpf_map_update_batch(fd, keys, values, ctypes.byref(done), None)
+        result = library().bpf_map_update_batch(fd, keys, values, ctypes.byref(done), None)
         _check(result, "writing many entries of a BPF map")
 
 
@@ -195,7 +195,7 @@ def read_all(fd: int, key_bytes: int, value_bytes: int) -> Iterator[tuple[bytes,
         count = ctypes.c_uint32(most)
         is_last = False
         try:
-            result = _libbpf().bpf_map_lookup_batch(fd, before, after, found_keys, values, ctypes.byref(count), None)
+            result = library().bpf_map_lookup_batch(fd, before, after, found_keys, values, ctypes.byref(count), None)
             _check(result, "reading many entries of a BPF map")
         except FileNotFoundError:
             is_last = True
@@ -213,7 +213,7 @@ def read_all(fd: int, key_bytes: int, value_bytes: int) -> Iterator[tuple[bytes,
 def delete(fd: int, key: bytes) -> None:
     """Remove a key; none is fine."""
     try:
-        _check(_libbpf().bpf_map_delete_elem(fd, key), "deleting from a BPF map")
+        _check(library().bpf_map_delete_elem(fd, key), "deleting from a BPF map")
     except FileNotFoundError:
         return
 
@@ -224,7 +224,7 @@ def keys(fd: int, key_bytes: int) -> Iterator[bytes]:
     present: bytes | None = None
     while True:
         try:
-            _check(_libbpf().bpf_map_get_next_key(fd, present, following), "walking through a BPF map")
+            _check(library().bpf_map_get_next_key(fd, present, following), "walking through a BPF map")
         except FileNotFoundError:
             return
         present = following.raw
@@ -243,7 +243,7 @@ class TestRun:
         self._fd = fd
         self._out = ctypes.create_string_buffer(_TEST_RUN_BYTES)
         self._context = ctypes.create_string_buffer(context, len(context)) if context else None
-        self._options = _TestRun(size=ctypes.sizeof(_TestRun), data_out=ctypes.addressof(self._out))
+        self._options = TestRunOptions(size=ctypes.sizeof(TestRunOptions), data_out=ctypes.addressof(self._out))
         if self._context is not None:
             self._options.ctx_in = ctypes.addressof(self._context)
             self._options.ctx_size_in = len(context)
@@ -260,7 +260,7 @@ class TestRun:
         options = self._options
         options.data_in = ctypes.cast(ctypes.c_char_p(frame), ctypes.c_void_p)
         options.data_size_in, options.data_size_out, options.repeat = len(frame), _TEST_RUN_BYTES, repeat
-        _check(_libbpf().bpf_prog_test_run_opts(self._fd, ctypes.byref(options)), "running a BPF program on a frame")
+        _check(library().bpf_prog_test_run_opts(self._fd, ctypes.byref(options)), "running a BPF program on a frame")
         return options.retval, ctypes.string_at(self._out, options.data_size_out)
 
     @property
@@ -271,4 +271,4 @@ class TestRun:
 
 def possible_cpus() -> int:
     """How many values a per-CPU map has for one key."""
-    return _check(_libbpf().libbpf_num_possible_cpus(), "counting processors")
+    return _check(library().libbpf_num_possible_cpus(), "counting processors")

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataplane.datapath import ability, forwarder
 from dataplane.datapath.vlan import adopted
 from dataplane.kernel import features, libc, netns, observe, perform, perform_underlay
+from dataplane.kernel.job import links_here
 from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import is_our_ifindex
-from dataplane.kernel.vlan_job import links_here
 from dataplane.model import names
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject

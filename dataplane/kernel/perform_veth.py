@@ -10,35 +10,25 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dataplane.kernel import link, netns, veth
+from dataplane.kernel import link, veth
+from dataplane.kernel.job import AT_ONCE, LinkJob, delete_together, links_here, open_namespaces, visit
 from dataplane.kernel.link import Link
-from dataplane.kernel.netlink import NetlinkSocket, Refusal
+from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import carries_mark
-from dataplane.kernel.visits import Stop, Visits
-from dataplane.kernel.wording import failure_sentence, taken_sentence
+from dataplane.kernel.visits import Visits
+from dataplane.kernel.wording import taken_sentence
 from dataplane.model.kernel import Veth, VethEnd
 from dataplane.plan.action import Action, Outcome, Verb
-
-_PAIRS_AT_ONCE = 128
-"""Each pair keeps a descriptor of its far namespace open while it is made; limits are 1024 at the least."""
-
-_FIRST_GROUP = 0x6470
-"""Where the search for an unused link group begins; any number but 0, the group of all other links."""
 
 _TAKEN = {errno.EEXIST, errno.EBUSY}
 """The name, or the ifindex, is taken."""
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """One action on one pair, until it has an outcome."""
+class _Job(LinkJob):
+    """One action on one pair."""
 
-    action: Action
     veth: Veth
-    outcome: Outcome | None = None
-
-    def fail(self, cause: Refusal | str, is_conflict: bool = False) -> None:
-        self.outcome = Outcome(self.action, failure_sentence(self.action, cause), is_conflict)
 
 
 def perform(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
@@ -51,8 +41,8 @@ def perform(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
         elif verb is Verb.CHANGE:
             _change(jobs, visits)
         else:
-            for start in range(0, len(jobs), _PAIRS_AT_ONCE):
-                _create(jobs[start : start + _PAIRS_AT_ONCE], visits)
+            for start in range(0, len(jobs), AT_ONCE):
+                _create(jobs[start : start + AT_ONCE], visits)
         outcomes += [job.outcome or Outcome(job.action) for job in jobs]
     return outcomes
 
@@ -61,7 +51,7 @@ def _create(jobs: Sequence[_Job], visits: Visits) -> None:
     """Birth of all pairs, then marks and admin states at all ends."""
     fds: dict[str, int] = {}
     try:
-        _open_far_namespaces(jobs, visits, fds)
+        open_namespaces(jobs, visits, lambda job: _both_ends(job.veth)[1].namespace, fds)
         taken: list[_Job] = []
 
         def bear(near: str, batch: Sequence[_Job], socket: NetlinkSocket) -> None:
@@ -75,7 +65,7 @@ def _create(jobs: Sequence[_Job], visits: Visits) -> None:
                 elif refusal is not None:
                     job.fail(refusal)
 
-        _visit(jobs, visits, lambda job: _both_ends(job.veth)[0].namespace, bear)
+        visit(jobs, visits, lambda job: _both_ends(job.veth)[0].namespace, bear)
     finally:
         for fd in fds.values():
             os.close(fd)
@@ -91,49 +81,13 @@ def _both_ends(pair: Veth) -> tuple[VethEnd, VethEnd]:
     return pair.a, pair.b
 
 
-def _open_far_namespaces(jobs: Sequence[_Job], visits: Visits, fds: dict[str, int]) -> None:
-    """Check and open the namespaces in which far ends will be born."""
-    stops: dict[str, Stop] = {}
-    for job in jobs:
-        far = _both_ends(job.veth)[1].namespace
-        if far not in fds and far not in stops:
-            stop = visits.go(far)
-            if stop is None:
-                fds[far] = netns.open_present()
-            else:
-                stops[far] = stop
-        if far in stops:
-            job.fail(stops[far].text, stops[far].is_conflict)
-
-
-def _visit(
-    jobs: Sequence[_Job],
-    visits: Visits,
-    namespace_of: Callable[[_Job], str],
-    handle: Callable[[str, Sequence[_Job], NetlinkSocket], None],
-) -> None:
-    """Enter each namespace once for all the jobs that have something to do there and have not failed."""
-    groups: dict[str, list[_Job]] = {}
-    for job in jobs:
-        if job.outcome is None:
-            groups.setdefault(namespace_of(job), []).append(job)
-    for reference, batch in groups.items():
-        stop = visits.go(reference)
-        if stop is not None:
-            for job in batch:
-                job.fail(stop.text, stop.is_conflict)
-            continue
-        with NetlinkSocket() as socket:
-            handle(reference, batch, socket)
-
-
 def _resolve_taken(job: _Job, visits: Visits) -> None:
     """A name or an ifindex is taken: fine if it is by this very pair, otherwise say by what."""
     view = veth.LinkView()
     for end in job.veth.ends:
         if visits.go(end.namespace) is None:
             with NetlinkSocket() as socket:
-                view.links += [link.read(end.namespace, part) for part in socket.dump(link.DUMP_REQUEST)]
+                view.links += links_here(end.namespace, socket).values()
     present = veth.pair(view, {job.veth.key: job.veth}).get(job.veth.key)
     if isinstance(present, Veth) and _is_same_place(present, job.veth):
         return  # what may differ is set by the change that follows
@@ -168,7 +122,7 @@ def _change(jobs: Sequence[_Job], visits: Visits) -> None:
                 if refusal is not None:
                     job.fail(refusal)
 
-        _visit(jobs, visits, lambda job, end_of=end_of: end_of(job).namespace, settle)  # type: ignore[misc]
+        visit(jobs, visits, lambda job, end_of=end_of: end_of(job).namespace, settle)  # type: ignore[misc]
 
 
 def _set_request(job: _Job, end: VethEnd) -> bytearray:
@@ -203,14 +157,11 @@ def _delete(jobs: Sequence[_Job], visits: Visits) -> None:
 
 def _delete_here(reference: str, batch: Sequence[tuple[_Job, VethEnd]], socket: NetlinkSocket) -> set[_Job]:
     """Delete the ends that are in this namespace. Returns the jobs that are settled by that."""
-    seen = (link.read(reference, part) for part in socket.dump(link.DUMP_REQUEST))
-    links = {found.ifindex: found for found in seen}
+    links = links_here(reference, socket)
     there = [(job, links[end.ifindex]) for job, end in batch if _is_still(links.get(end.ifindex), job.veth.mark, end)]
     if not there:
         return set()
-    used = {found.group for found in links.values()}
-    free_group = next(number for number in itertools.count(_FIRST_GROUP) if number not in used)
-    *_, refusal = socket.execute(link.delete_requests([found.ifindex for _, found in there], free_group))
+    refusal = delete_together([found.ifindex for _, found in there], links, socket)
     for job, _ in there:
         if refusal is not None and refusal.code != errno.ENODEV:
             job.fail(refusal)

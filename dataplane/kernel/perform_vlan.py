@@ -9,10 +9,11 @@ import os
 from collections.abc import Sequence
 
 from dataplane.kernel import link, netns, perform_vlan_tc, vlan
+from dataplane.kernel.job import links_here, pending
 from dataplane.kernel.netlink import NetlinkSocket, Refusal
 from dataplane.kernel.ownership import carries_mark
 from dataplane.kernel.visits import Visits
-from dataplane.kernel.vlan_job import Job, explain_taken, find_parents, links_here, pending
+from dataplane.kernel.vlan_job import Job, explain_taken, find_parents
 from dataplane.model import names
 from dataplane.model.kernel import VlanLink, VlanMode
 from dataplane.plan.action import Action, Outcome, Verb

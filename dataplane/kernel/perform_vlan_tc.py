@@ -14,6 +14,7 @@ from dataplane.datapath import vlan as datapath
 from dataplane.datapath.vlan import Line, VlanProgram
 from dataplane.errors import ConflictError, HostError, PermissionDenied
 from dataplane.kernel import link, netns
+from dataplane.kernel.job import links_here, pending
 from dataplane.kernel.link import Link
 from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import carries_mark, is_our_mark
@@ -21,7 +22,7 @@ from dataplane.kernel.sysctl import SysctlTree
 from dataplane.kernel.tc import Hook, Hooks
 from dataplane.kernel.visits import Visits
 from dataplane.kernel.vlan import HostView
-from dataplane.kernel.vlan_job import Job, explain_taken, links_here, pending
+from dataplane.kernel.vlan_job import Job, explain_taken
 from dataplane.model import names
 from dataplane.model.kernel import Sysctl, VethEnd
 

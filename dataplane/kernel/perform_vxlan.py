@@ -6,45 +6,34 @@ A crash between birth and mark leaves a link that ``vxlan.py`` shows as a leftov
 import errno
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dataplane.kernel import link, netns, vxlan
+from dataplane.kernel import link, vxlan
+from dataplane.kernel.job import AT_ONCE, LinkJob, delete_together, links_here, open_namespaces, pending, visit
 from dataplane.kernel.link import Link
 from dataplane.kernel.netlink import NetlinkSocket, Refusal
 from dataplane.kernel.ownership import carries_mark
-from dataplane.kernel.visits import Stop, Visits
-from dataplane.kernel.vlan_job import links_here
-from dataplane.kernel.wording import failure_sentence, taken_sentence
+from dataplane.kernel.visits import Visits
+from dataplane.kernel.wording import taken_sentence
 from dataplane.model import names
 from dataplane.model.vxlan import VxlanLink
 from dataplane.plan.action import Action, Outcome, Verb
-
-_LINKS_AT_ONCE = 128
-"""Each one keeps a descriptor of its namespace open while it is made; limits are 1024 at the least."""
-
-_FIRST_GROUP = 0x6470
-"""Where the search for an unused link group begins; any number but 0, the group of all other links."""
 
 _TAKEN = {errno.EEXIST, errno.EBUSY}
 """The name, the ifindex, or the VNI is taken."""
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """One action on one link, until it has an outcome.
+class _Job(LinkJob):
+    """One action on one link.
 
     Args:
         device: the underlay device as it is in the host's namespace.
     """
 
-    action: Action
     link: VxlanLink
     device: Link | None = None
-    outcome: Outcome | None = None
-
-    def fail(self, cause: Refusal | str, is_conflict: bool = False) -> None:
-        self.outcome = Outcome(self.action, failure_sentence(self.action, cause), is_conflict)
 
 
 def perform(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
@@ -56,17 +45,13 @@ def perform(actions: Sequence[Action], visits: Visits) -> list[Outcome]:
             _delete(jobs, visits)
         else:
             _find_devices(jobs, visits)
-            for start in range(0, len(jobs), _LINKS_AT_ONCE):
-                batch = jobs[start : start + _LINKS_AT_ONCE]
+            for start in range(0, len(jobs), AT_ONCE):
+                batch = jobs[start : start + AT_ONCE]
                 if verb is Verb.CREATE:
                     _create(batch, visits)
                 _settle(batch, visits)
         outcomes += [job.outcome or Outcome(job.action) for job in jobs]
     return outcomes
-
-
-def _pending(jobs: Sequence[_Job]) -> list[_Job]:
-    return [job for job in jobs if job.outcome is None]
 
 
 def _find_devices(jobs: Sequence[_Job], visits: Visits) -> None:
@@ -101,8 +86,8 @@ def _create(jobs: Sequence[_Job], visits: Visits) -> None:
     """Birth of all links, by requests from the host's namespace."""
     fds: dict[str, int] = {}
     try:
-        _open_namespaces(_pending(jobs), visits, fds)
-        born = _pending(jobs)
+        open_namespaces(pending(jobs), visits, lambda job: job.link.namespace, fds)
+        born = pending(jobs)
         visits.go_home()
         requests = []
         for job in born:
@@ -118,21 +103,6 @@ def _create(jobs: Sequence[_Job], visits: Visits) -> None:
             _resolve_taken(job, refusal, visits)
         elif refusal is not None:
             job.fail(refusal)
-
-
-def _open_namespaces(jobs: Sequence[_Job], visits: Visits, fds: dict[str, int]) -> None:
-    """Check and open the namespaces in which links will be born."""
-    stops: dict[str, Stop] = {}
-    for job in jobs:
-        where = job.link.namespace
-        if where not in fds and where not in stops:
-            stop = visits.go(where)
-            if stop is None:
-                fds[where] = netns.open_present()
-            else:
-                stops[where] = stop
-        if where in stops:
-            job.fail(stops[where].text, stops[where].is_conflict)
 
 
 def _resolve_taken(job: _Job, refusal: Refusal, visits: Visits) -> None:
@@ -182,7 +152,7 @@ def _settle(jobs: Sequence[_Job], visits: Visits) -> None:
         for job, refusal in zip(batch, socket.execute(marks), strict=True):
             if refusal is not None:
                 job.fail(refusal)
-        marked = _pending(batch)
+        marked = pending(batch)
         states = [link.set_request(job.link.ifindex, job.link.mark, up=job.link.up) for job in marked]
         for job, refusal in zip(marked, socket.execute(states), strict=True):
             if refusal is not None and refusal.code == errno.EADDRINUSE:
@@ -194,7 +164,7 @@ def _settle(jobs: Sequence[_Job], visits: Visits) -> None:
             elif refusal is not None:
                 job.fail(refusal)
 
-    _visit(_pending(jobs), visits, handle)
+    visit(jobs, visits, lambda job: job.link.namespace, handle)
 
 
 def _mark_request(job: _Job, seen: Link | None) -> bytearray:
@@ -202,21 +172,6 @@ def _mark_request(job: _Job, seen: Link | None) -> bytearray:
     wanted = job.link
     is_equal = seen is None or seen.mac == wanted.mac
     return link.set_request(wanted.ifindex, wanted.mark, mtu=wanted.mtu, mac_address=None if is_equal else wanted.mac)
-
-
-def _visit(jobs: Sequence[_Job], visits: Visits, handle: Callable[[str, Sequence[_Job], NetlinkSocket], None]) -> None:
-    """Enter each namespace once for all the jobs that have something to do there."""
-    groups: dict[str, list[_Job]] = {}
-    for job in jobs:
-        groups.setdefault(job.link.namespace, []).append(job)
-    for reference, batch in groups.items():
-        stop = visits.go(reference)
-        if stop is not None:
-            for job in batch:
-                job.fail(stop.text, stop.is_conflict)
-            continue
-        with NetlinkSocket() as socket:
-            handle(reference, batch, socket)
 
 
 def _delete(jobs: Sequence[_Job], visits: Visits) -> None:
@@ -232,9 +187,7 @@ def _delete(jobs: Sequence[_Job], visits: Visits) -> None:
             there = [job for job in batch if _is_still(here.get(job.link.ifindex), job.link)]
             if not there:
                 continue
-            used = {found.group for found in here.values()}
-            free_group = next(number for number in itertools.count(_FIRST_GROUP) if number not in used)
-            *_, refusal = socket.execute(link.delete_requests([job.link.ifindex for job in there], free_group))
+            refusal = delete_together([job.link.ifindex for job in there], here, socket)
         for job in there:
             if refusal is not None and refusal.code != errno.ENODEV:
                 job.fail(refusal)

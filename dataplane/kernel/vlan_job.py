@@ -3,49 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dataplane.kernel import link
+from dataplane.kernel.job import LinkJob
 from dataplane.kernel.link import Link
-from dataplane.kernel.netlink import NetlinkSocket, Refusal
-from dataplane.kernel.wording import failure_sentence, taken_sentence
+from dataplane.kernel.wording import taken_sentence
 from dataplane.model.kernel import VlanLink
-from dataplane.plan.action import Action, Outcome
 
 _ETHERNET_MAC = len("02:00:00:00:00:00")
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """One action, until it has an outcome.
+class Job(LinkJob):
+    """One action on one VLAN link.
 
     Args:
         link: the object of the action.
         parent_link: its parent, as it is in the host's namespace; set by ``find_parents``.
     """
 
-    action: Action
     link: VlanLink
     parent_link: Link | None = None
-    outcome: Outcome | None = None
 
     @property
     def parent(self) -> Link:
         """The parent of a job that has not failed for lack of one."""
         assert self.parent_link is not None
         return self.parent_link
-
-    def fail(self, cause: Refusal | str, is_conflict: bool = False) -> None:
-        self.outcome = Outcome(self.action, failure_sentence(self.action, cause), is_conflict)
-
-
-def pending(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs that have no outcome yet."""
-    return [job for job in jobs if job.outcome is None]
-
-
-def links_here(reference: str, socket: NetlinkSocket) -> dict[int, Link]:
-    """The links of the namespace that a socket belongs to, by ifindex."""
-    found = (link.read(reference, part) for part in socket.dump(link.DUMP_REQUEST))
-    return {one.ifindex: one for one in found}
 
 
 def find_parents(jobs: Sequence[Job], host: Sequence[Link]) -> None:

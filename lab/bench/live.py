@@ -44,28 +44,6 @@ class _Job(ctypes.Structure):
     )
 
 
-class _Options(ctypes.Structure):
-    """``struct bpf_test_run_opts``."""
-
-    _fields_ = (
-        ("size", ctypes.c_size_t),
-        ("data_in", ctypes.c_char_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_char_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
 class _LiveSpec(loader.ProgramSpec):
     """A program that is the bench's own, and so lies here and not in ``ebpf/``."""
 
@@ -164,17 +142,18 @@ class Live:
 
     def _run(self, ifindex: int, count: int) -> None:
         context = b"".join(number.to_bytes(4, "little") for number in (0, FRAME_BYTES, 0, ifindex, 0, 0))
-        options = _Options(
-            size=ctypes.sizeof(_Options),
-            data_in=bytes(FRAME_BYTES),
+        frame, start = ctypes.create_string_buffer(FRAME_BYTES), ctypes.create_string_buffer(context, len(context))
+        options = libbpf.TestRunOptions(
+            size=ctypes.sizeof(libbpf.TestRunOptions),
+            data_in=ctypes.addressof(frame),
             data_size_in=FRAME_BYTES,
-            ctx_in=context,
+            ctx_in=ctypes.addressof(start),
             ctx_size_in=len(context),
             repeat=count,
             flags=_LIVE_FRAMES,
             batch_size=_BATCH,
         )
-        result = _library().bpf_prog_test_run_opts(self.fds["live_generate"], ctypes.byref(options))
+        result = libbpf.library().bpf_prog_test_run_opts(self.fds["live_generate"], ctypes.byref(options))
         if result < 0:
             raise BenchError(
                 f"the kernel lets no frames loose ({os.strerror(-result)}); it has to be Linux 5.18 or later"
@@ -199,7 +178,7 @@ def attach(program: int, ifindex: int, *, is_xdp: bool) -> int:
     Raises:
         BenchError: something is there already, or the kernel has no tcx (Linux 6.6).
     """
-    link: int = _library().bpf_link_create(program, ifindex, _XDP if is_xdp else _TCX_INGRESS, None)
+    link: int = libbpf.library().bpf_link_create(program, ifindex, _XDP if is_xdp else _TCX_INGRESS, None)
     if link < 0:
         code = -link if link < -1 else ctypes.get_errno()
         raise BenchError(f"a program cannot be attached to device {ifindex}: {os.strerror(code)}")
@@ -225,11 +204,6 @@ def _thread_of(processor: int) -> Path:
             if comm.read_text(encoding="utf-8", errors="replace").strip() == f"ksoftirqd/{processor}":
                 return comm.with_name("schedstat")
     raise BenchError(f"no ksoftirqd/{processor} to be seen, whose time counts; run it in the host's process namespace")
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    return ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 
 @contextmanager

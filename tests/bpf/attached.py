@@ -61,7 +61,7 @@ def attached(state: Forwarding, hook: Hook) -> Iterator[Attached]:
 
 
 def _link(program: int, ifindex: int, kind: int) -> int:
-    link = ctypes.CDLL("libbpf.so.1", use_errno=True).bpf_link_create(program, ifindex, kind, None)
+    link = libbpf.library().bpf_link_create(program, ifindex, kind, None)
     if link < 0:
         raise OSError(-link if link < -1 else ctypes.get_errno(), f"attaching to {ifindex}")
     return int(link)

@@ -11,20 +11,22 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from dataplane.compile.compiler import compile_network
-from dataplane.config import Loaded
+from dataplane.config import InvalidConfig, Loaded
 from dataplane.config.placement import Placement
 from dataplane.model.desired import Desired
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import FdbEntry, KernelObject, Key, Namespace, Neighbour, UnderlayFilter, Veth, VxlanLink
+from tests.fakes.networks import network
+from tests.fakes.random_networks import Choices, plain_network, text_of
 from tests.fakes.walk import Fate, Walk
 
 Plain = dict[str, Any]
 
 
-def spread(network: Plain, addresses: Mapping[str, IPv4Address], chance: random.Random, hosts: int) -> Plain:
+def spread(plain: Plain, addresses: Mapping[str, IPv4Address], chance: random.Random, hosts: int) -> Plain:
     """The same network with each vSwitch and each line on a random host, and every address written down."""
     names = [f"host-{number}" for number in range(1, hosts + 1)]
-    found = network | {
+    found = plain | {
         "hosts": {
             name: {"address": f"172.20.0.{10 + number}", "device": "eth0"} for number, name in enumerate(names, 1)
         },
@@ -41,6 +43,19 @@ def spread(network: Plain, addresses: Mapping[str, IPv4Address], chance: random.
     for line in found["physical_connections"].values():
         line["access_point"] = f"at-{chance.choice(names)}"
     return found
+
+
+def drawn(seed: int) -> tuple[Loaded, Desired, Loaded]:
+    """A random network on one host, what is desired there, and the same network on three; the first that is valid."""
+    chance = random.Random(seed)
+    while True:
+        plain = plain_network(Choices().again(chance, 1.0), {})
+        try:
+            one = network(text_of(plain))
+            desired = compile_network(one, IdBook(), {})
+            return one, desired, network(text_of(spread(plain, desired.addresses, chance, hosts=3)))
+        except InvalidConfig:
+            continue
 
 
 class SeveralHosts(Walk):

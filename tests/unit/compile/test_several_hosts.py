@@ -1,19 +1,17 @@
 """Networks that span hosts: what every host compiles by itself fits together, and behaves as one host would."""
 
 import os
-import random
 from ipaddress import IPv4Address
 
 import pytest
 
 from dataplane.compile.compiler import compile_network
-from dataplane.config import InvalidConfig, Loaded, Source, load_sources
+from dataplane.config import Loaded, Source, load_sources
 from dataplane.model import names
 from dataplane.model.ids import IdBook
-from dataplane.model.kernel import FdbEntry, KernelRoute, UnderlayFilter, Veth, VxlanLink
+from dataplane.model.kernel import FdbEntry, UnderlayFilter, Veth, VxlanLink
 from tests.fakes.networks import THREE_HOSTS
-from tests.fakes.random_networks import Choices, plain_network, text_of
-from tests.fakes.several_hosts import SeveralHosts, spread, without_hosts
+from tests.fakes.several_hosts import SeveralHosts, drawn, without_hosts
 from tests.fakes.walk import Fate, Walk
 
 HOSTS = ("host-1", "host-2", "host-3")
@@ -112,10 +110,9 @@ def test_a_host_may_speak_for_its_own_instances_only():
     # By the connection comes nothing that claims to be from the VPC that it comes to.
     across = names.vni("peering_connection", "pcx")
     closed = THREE_HOSTS.replace(", forwarding: true", "")
-    target = next(host for host in ("host-3",) if objects(closed, host, UnderlayFilter))
-    assert admitted(closed, target, host_1, across, "192.168.1.10")
-    assert not admitted(closed, target, host_1, across, "172.16.3.10")
-    assert not admitted(closed, target, host_1, across, "203.0.113.7")
+    assert admitted(closed, "host-3", host_1, across, "192.168.1.10")
+    assert not admitted(closed, "host-3", host_1, across, "172.16.3.10")
+    assert not admitted(closed, "host-3", host_1, across, "203.0.113.7")
 
 
 def test_a_suspended_connection_across_hosts_is_a_blackhole_at_both_ends():
@@ -141,15 +138,7 @@ def test_d16_what_comes_by_a_tunnel_of_the_vpc_reaches_no_router_interface():
 @pytest.mark.parametrize("seed", range(NETWORKS))
 def test_spread_over_hosts_a_network_does_what_it_does_on_one(seed: int):
     """Random networks: each packet has the same verdict, end and routers on one host and on three."""
-    chance = random.Random(seed)
-    choices = Choices().again(chance, 1.0)
-    plain = plain_network(choices, {})
-    try:
-        one = loaded(text_of(plain))
-        desired = compile_network(one, IdBook(), {})
-        several = loaded(text_of(spread(plain, desired.addresses, chance, hosts=3)))
-    except InvalidConfig:
-        return
+    one, desired, several = drawn(seed)
     single, walk = Walk(wish.object for wish in desired.wanted.values()), SeveralHosts(several)
     targets = [str(address) for address in desired.addresses.values()]
     targets += ["10.0.1.77", "192.168.1.77", "172.16.0.1", "100.64.8.1", "203.0.113.7", "10.10.10.2"]
@@ -166,17 +155,7 @@ def test_spread_over_hosts_a_network_does_what_it_does_on_one(seed: int):
                     assert found == expected, f"seed {seed}: {name} -> {target} from {source or 'itself'}"
 
 
-def test_the_random_networks_are_mostly_valid_and_cross_hosts():
-    crossing = valid = 0
-    for seed in range(40):
-        chance = random.Random(seed)
-        plain = plain_network(Choices().again(chance, 1.0), {})
-        try:
-            desired = compile_network(loaded(text_of(plain)), IdBook(), {})
-            several = SeveralHosts(loaded(text_of(spread(plain, desired.addresses, chance, hosts=3))))
-        except InvalidConfig:
-            continue
-        valid += 1
-        crossing += any(isinstance(item, VxlanLink) for item in several._of(VxlanLink))
-        assert all(isinstance(item, KernelRoute) for item in several._of(KernelRoute))
-    assert valid >= 10 and crossing >= 8
+def test_the_random_networks_cross_hosts():
+    """Else the property would say little: in most of them a packet has a tunnel to go by."""
+    with_tunnels = [seed for seed in range(20) if SeveralHosts(drawn(seed)[2])._of(VxlanLink)]
+    assert len(with_tunnels) >= 15

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -15,7 +14,7 @@ from dataplane.agent.why import explain_offline
 from dataplane.cli.main import cli
 from dataplane.cli.why_text import elsewhere, explanation_document
 from dataplane.compile.compiler import compile_network
-from dataplane.config import InvalidConfig, Loaded
+from dataplane.config import Loaded
 from dataplane.model import names
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import FdbEntry, KernelObject, Neighbour, UnderlayFilter, VxlanLink
@@ -26,8 +25,7 @@ from dataplane.observe.why.elsewhere import at, host_of, identity, joined, name_
 from dataplane.observe.why.explain import Direction, Explainer, Explanation, Live, Question
 from dataplane.observe.why.scene import Scene
 from tests.fakes.networks import THREE_HOSTS, TWO_CIRCUITS, network
-from tests.fakes.random_networks import Choices, plain_network, text_of
-from tests.fakes.several_hosts import SeveralHosts, spread
+from tests.fakes.several_hosts import SeveralHosts, drawn
 from tests.fakes.walk import Fate
 from tests.unit.observe.test_why_walk import SAME_AS
 
@@ -48,17 +46,6 @@ def live_of(atlas: Atlas, change: Change = lambda item: item, links: Iterable[Li
     changed = [item if host_of(namespace_of(item)) else change(item) for item in items]
     scene = Scene((item for item in changed if item is not None), links, vteps=atlas.vteps())
     return Live(scene, lambda namespace, ingress, packet: None)
-
-
-def spread_network(seed: int) -> Loaded | None:
-    """A random network over three hosts; None where the language refuses it."""
-    chance = random.Random(seed)
-    plain = plain_network(Choices().again(chance, 1.0), {})
-    try:
-        addresses = compile_network(network(text_of(plain)), IdBook(), {}).addresses
-        return network(text_of(spread(plain, addresses, chance, hosts=3)))
-    except InvalidConfig:
-        return None
 
 
 def disagreements(loaded: Loaded, walk: SeveralHosts, here: str) -> list[str]:
@@ -97,21 +84,16 @@ def _agrees(atlas: Atlas, way: Direction, fate: Fate) -> bool:
 
 @pytest.mark.parametrize("seed", range(NETWORKS))
 def test_from_every_host_it_says_what_an_independent_walk_over_all_hosts_says(seed: int) -> None:
-    loaded = spread_network(seed)
-    if loaded is None:
-        return
+    _, _, loaded = drawn(seed)
     walk = SeveralHosts(loaded)
     for here in HOSTS:
         assert disagreements(loaded, walk, here) == [], f"seed {seed}, asked on {here}"
 
 
-def test_the_random_networks_are_mostly_valid_and_cross_hosts() -> None:
-    crossed = valid = 0
+def test_in_the_random_networks_packets_cross_hosts() -> None:
+    crossed = 0
     for seed in range(20):
-        loaded = spread_network(seed)
-        if loaded is None:
-            continue
-        valid += 1
+        _, _, loaded = drawn(seed)
         explainer = Explainer(atlas_of(loaded, "host-1"))
         ids = list(explainer.atlas.instances)
         found = [explainer.explain(Question(a, b)).forward for a in ids for b in ids if a != b]
@@ -121,7 +103,7 @@ def test_the_random_networks_are_mostly_valid_and_cross_hosts() -> None:
             if way.configured is not None and way.verdict.code.is_delivered
             for step in way.configured.steps
         )
-    assert valid >= 5 and crossed >= 4
+    assert crossed >= 5
 
 
 def test_the_comparison_sees_a_walk_that_errs(monkeypatch: pytest.MonkeyPatch) -> None:
