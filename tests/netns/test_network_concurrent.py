@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ def start(network: AppliedNetwork, *words: str) -> subprocess.Popen[str]:
     command += ["--run-dir", str(network.folder / "run"), *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def process_state(pid: int) -> str:
+    """R, S, T and the like (proc_pid_stat(5)); the name before it may hold anything but a last parenthesis."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 @contextmanager
@@ -79,13 +85,32 @@ def test_apply_and_destroy_at_once_leave_all_or_nothing(network: AppliedNetwork)
 
 def test_looking_while_another_builds_and_removes_is_never_a_crash(network: AppliedNetwork) -> None:
     """Namespaces come and go under the reader; what it says is of that moment."""
-    looked, loaded = 0, load_sources([Source("network.yaml", BIG)])
+    loaded = load_sources([Source("network.yaml", BIG)])
     with written(network, BIG) as file:
         for words in (("apply", file), ("destroy", "--yes")) * 2:
-            command = start(network, *words)
+            command, looks = start(network, *words), 0
             while command.poll() is None:
-                status = network.session().status()
-                planned = network.session().plan(loaded)
-                looked += bool(status.resources or status.leftovers) and bool(planned.actions)
+                network.session().status()
+                network.session().plan(loaded)
+                looks += 1
             assert ends(command)[0][0] == 0
-    assert looked > 3, "nothing was half done at any look"
+            assert looks, f"{words[0]} was over before anybody looked"
+
+
+def test_what_is_half_built_is_said_so(network: AppliedNetwork) -> None:
+    """The other is held in the middle, so that there is something half done to look at, however slow the look is."""
+    loaded = load_sources([Source("network.yaml", BIG)])
+    with written(network, BIG) as file:
+        command = start(network, "apply", file)
+        try:
+            while not our_namespaces():
+                assert command.poll() is None, "it was over before its first namespace was seen"
+            command.send_signal(signal.SIGSTOP)
+            while process_state(command.pid) != "T":
+                pass
+            status, planned = network.session().status(), network.session().plan(loaded)
+        finally:
+            command.send_signal(signal.SIGCONT)
+        assert ends(command)[0][0] == 0
+    assert status.resources or status.leftovers
+    assert planned.actions
