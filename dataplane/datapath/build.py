@@ -1,19 +1,27 @@
-"""The compiling process: reads a request on stdin, compiles with bcc, pins, answers on stdout, and is gone.
+"""The compiling process: reads a request on stdin, compiles with bcc, answers with the bytecode, and is gone.
 
 Runs under Debian's own python3, since bcc is a package of that one; so it imports nothing of ours. It lives as short
-as it does because bcc never gives back what a compilation takes (125 MB). Never run inside the product's process.
+as it does because bcc never gives back what a compilation takes (125 MB). Never run inside the product's process. It
+loads no program: that is done with the bytecode, by us (``machine_code.py``), whether it is fresh or was kept.
 
-Request: ``text``, ``flags``, ``programs`` (function -> ``XDP`` or ``SCHED_CLS``), ``maps`` (name -> layouts of key and
-Request: ``text``, ``flags``, ``programs`` (function -> ``XDP`` or ``SCHED_CLS``), ``maps`` (name -> layouts of key and
-value), ``directory`` (an existing folder of a BPF file system), ``kept`` (map -> pin of the map to go on with). Answer:
-``{}`` or ``{"missing": ...}`` or ``{"error": ...}``, as JSON; what the compiler and the verifier say goes to stderr.
+Request: ``text``, ``flags``, ``programs`` (names of functions), ``maps`` (name -> layouts of key and value). Answer:
+``{"programs": name -> bytecode in base64, "maps": name -> [type, key bytes, value bytes, entries, flags]}``, where a
+program names a map by its place in that list, or ``{"missing": ...}`` or ``{"error": ...}``, as JSON; what the compiler
+says goes to stderr.
 """
 
+import base64
 import ctypes
 import json
 import os
 import sys
 from typing import Any
+
+INSTRUCTION_BYTES = 8
+LOAD_64 = 0x18
+"""BPF_LD | BPF_DW | BPF_IMM, the one instruction of two halves; a map's address is loaded by it."""
+MAP_BY_FD = 1
+"""BPF_PSEUDO_MAP_FD, in place of its source register."""
 
 
 def layout_of(kind: Any) -> list[list[Any]]:
@@ -27,7 +35,10 @@ def layout_of(kind: Any) -> list[list[Any]]:
 def difference(module: Any, maps: dict[str, dict[str, Any]]) -> str:
     """The first map whose keys or values lie otherwise in C than in Python, as a sentence; empty where none does."""
     for name, wanted in maps.items():
-        table = module[name]
+        try:
+            table = module[name]
+        except KeyError:
+            return f"it has no map {name}"
         for part, declared in (("key", table.Key), ("value", table.Leaf)):
             # Of a per-CPU map bcc shows an array with one value per CPU.
             is_per_cpu = issubclass(declared, ctypes.Array)
@@ -37,42 +48,53 @@ def difference(module: Any, maps: dict[str, dict[str, Any]]) -> str:
     return ""
 
 
-def pin(lib: Any, fd: int, path: str) -> None:
-    """Pin one object; an OSError says why it could not be."""
-    lib.bpf_obj_pin.argtypes = (ctypes.c_int, ctypes.c_char_p)
-    result = lib.bpf_obj_pin(fd, os.fsencode(path))
-    if result < 0:
-        raise OSError(-result, f"pinning {path}: {os.strerror(-result)}")
+def made_as(module: Any, name: str) -> list[int]:
+    """How a map is declared: type, key bytes, value bytes, entries, flags.
+
+    Not as the kernel records it: that adds a flag to a device map which it takes from nobody.
+    """
+    from bcc.libbcc import lib
+
+    number = lib.bpf_table_id(module.module, name.encode())
+    sizes = (lib.bpf_table_key_size, lib.bpf_table_leaf_size)
+    rest = (lib.bpf_table_max_entries_id, lib.bpf_table_flags_id)
+    return [
+        lib.bpf_table_type_id(module.module, number),
+        *(size(module.module, name.encode()) for size in sizes),
+        *(ask(module.module, number) for ask in rest),
+    ]
 
 
-def keep(lib: Any, fd: int, path: str) -> None:
-    """Put a pinned map in the place of the one that bcc has just made: programs name their maps by descriptor."""
-    lib.bpf_obj_get.argtypes = (ctypes.c_char_p,)
-    kept = lib.bpf_obj_get(os.fsencode(path))
-    if kept < 0:
-        raise OSError(-kept, f"opening {path}: {os.strerror(-kept)}")
-    os.dup2(kept, fd)
-    os.close(kept)
+def by_place(code: bytes, places: dict[int, int]) -> bytes:
+    """Bytecode that names each map by its place instead of the descriptor that it has in this process.
+
+    Args:
+        places: descriptor -> place.
+    """
+    found = bytearray(code)
+    for start in range(0, len(found), INSTRUCTION_BYTES):
+        if found[start] == LOAD_64 and found[start + 1] >> 4 == MAP_BY_FD:
+            fd = int.from_bytes(found[start + 4 : start + 8], sys.byteorder)
+            found[start + 4 : start + 8] = places[fd].to_bytes(4, sys.byteorder)
+    return bytes(found)
 
 
-def build(request: dict[str, Any]) -> dict[str, str]:
-    """Compile, compare, load, pin."""
+def build(request: dict[str, Any]) -> dict[str, Any]:
+    """Compile, compare, take the bytecode out."""
     try:
         from bcc import BPF
-        from bcc.libbcc import lib
     except ImportError as error:
         return {"missing": str(error)}
     module = BPF(text=request["text"], cflags=request["flags"])
     problem = difference(module, request["maps"])
     if problem:
         return {"error": problem}
-    for name, path in request["kept"].items():
-        keep(lib, module[name].map_fd, path)
-    for name, kind in request["programs"].items():
-        pin(lib, module.load_func(name, getattr(BPF, kind)).fd, f"{request['directory']}/{name}")
-    for name in request["maps"]:
-        pin(lib, module[name].map_fd, f"{request['directory']}/{name}")
-    return {}
+    places = {module[name].map_fd: place for place, name in enumerate(request["maps"])}
+    codes = {name: by_place(module.dump_func(name), places) for name in request["programs"]}
+    return {
+        "programs": {name: base64.b64encode(code).decode() for name, code in codes.items()},
+        "maps": {name: made_as(module, name) for name in request["maps"]},
+    }
 
 
 def main() -> None:
@@ -84,7 +106,8 @@ def main() -> None:
         answer = build(request)
     except Exception as error:  # bcc raises bare Exceptions, so that no narrower net would do
         answer = {"error": str(error) or type(error).__name__}
-    os.write(answer_fd, json.dumps(answer).encode())
+    with os.fdopen(answer_fd, "w") as out:
+        json.dump(answer, out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ _TEST_RUN_BYTES = 65_536
 _ARRAY = 2
 _BATCH_ENTRIES = 4_096
 _BATCH_BYTES = 1 << 20
+_NAME_BYTES = 15
+_LOG_BYTES = 1 << 20
+_LAST_WORDS = 1200
 
 
 class MapInfo(ctypes.Structure):
@@ -71,6 +74,35 @@ class TestRunOptions(ctypes.Structure):
     )
 
 
+class _MapOptions(ctypes.Structure):
+    """The beginning of ``struct bpf_map_create_opts``."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("btf_fds", ctypes.c_uint32 * 4),
+        ("inner_map_fd", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+    )
+
+
+class _ProgramOptions(ctypes.Structure):
+    """``struct bpf_prog_load_opts`` of libbpf 1.0."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("attempts", ctypes.c_int),
+        ("numbers", ctypes.c_uint32 * 8),
+        ("fds", ctypes.c_void_p),
+        ("functions", ctypes.c_void_p),
+        ("function_numbers", ctypes.c_uint32 * 2),
+        ("lines", ctypes.c_void_p),
+        ("line_numbers", ctypes.c_uint32 * 2),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log", ctypes.c_void_p),
+    )
+
+
 @cache
 def library() -> ctypes.CDLL:
     """The library, loaded at first use."""
@@ -85,6 +117,8 @@ def library() -> ctypes.CDLL:
     found.bpf_map_delete_elem.argtypes = (ctypes.c_int, pointer)
     found.bpf_map_update_batch.argtypes = (ctypes.c_int, pointer, pointer, ctypes.POINTER(ctypes.c_uint32), pointer)
     found.bpf_prog_get_fd_by_id.argtypes = (ctypes.c_uint32,)
+    found.bpf_obj_pin.argtypes = (ctypes.c_int, ctypes.c_char_p)
+    found.bpf_prog_load.argtypes = (ctypes.c_int, *(ctypes.c_char_p,) * 2, pointer, ctypes.c_size_t, pointer)
     found.bpf_map_create.argtypes = (ctypes.c_int, ctypes.c_char_p, *(ctypes.c_uint32,) * 3, pointer)
     found.bpf_map_lookup_batch.argtypes = (
         ctypes.c_int,
@@ -111,6 +145,44 @@ def _check(result: int, what: str) -> int:
 def open_pinned(path: Path) -> int:
     """Open a pinned map or program; the caller closes the descriptor."""
     return _check(library().bpf_obj_get(os.fsencode(path)), f"opening {path}")
+
+
+def pin(fd: int, path: Path) -> None:
+    """Give a map or program a name in a BPF file system, by which it outlives us."""
+    _check(library().bpf_obj_pin(fd, os.fsencode(path)), f"pinning {path}")
+
+
+def make_map(kind: int, name: str, key_bytes: int, value_bytes: int, entries: int, flags: int) -> int:
+    """Make a map; the caller closes the descriptor."""
+    options = _MapOptions(size=ctypes.sizeof(_MapOptions), map_flags=flags)
+    result = library().bpf_map_create(
+        kind, name.encode()[:_NAME_BYTES], key_bytes, value_bytes, entries, ctypes.byref(options)
+    )
+    return _check(result, f"making the BPF map {name}")
+
+
+def load_program(kind: int, name: str, code: bytes) -> int:
+    """Let the verifier judge bytecode; the caller closes the descriptor.
+
+    Raises:
+        PermissionDenied: CAP_BPF or CAP_NET_ADMIN is missing.
+        HostError: it is refused, with the verifier's last words.
+    """
+    log = ctypes.create_string_buffer(_LOG_BYTES)
+    # A log costs the verifier time: only one that has refused is asked again, for its reasons.
+    for options in (_ProgramOptions(), _ProgramOptions(log_level=1, log_size=_LOG_BYTES, log=ctypes.addressof(log))):
+        options.size = ctypes.sizeof(_ProgramOptions)
+        fd = int(
+            library().bpf_prog_load(
+                kind, name.encode()[:_NAME_BYTES], b"GPL", code, len(code) // 8, ctypes.byref(options)
+            )
+        )
+        if fd >= 0:
+            return fd
+        if fd == -errno.EPERM:
+            raise PermissionDenied("loading a BPF program is not permitted; run it with sudo")
+    said = log.value.decode("utf-8", "replace").strip()[-_LAST_WORDS:]
+    raise HostError(f"the kernel refuses the program {name}: {os.strerror(-fd)}" + (f"\n{said}" if said else ""))
 
 
 def try_map() -> None:

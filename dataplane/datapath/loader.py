@@ -1,13 +1,15 @@
 """Programs of ``ebpf/`` in the kernel: compiled once, pinned under a hash of all that they are made of, then adopted.
 
 Owns the folders in the BPF file system. The compiling is done by another process (``build.py``), so that ours never
-carries a compiler. A folder is complete from the moment that it has its name: it is filled under another one.
+carries a compiler, and only for what ``cache.py`` has not kept. A folder is complete from the moment that it has its
+name: it is filled under another one.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataplane.datapath import bpffs, build, flatten, headers, libbpf
+from dataplane.datapath import bpffs, build, cache, flatten, headers, libbpf
+from dataplane.datapath.compiled import Compiled, install
 from dataplane.datapath.layout import MapSpec, layouts_of
 from dataplane.errors import BugError, HostError
 
@@ -24,6 +27,7 @@ PYTHON = str(_SYSTEM_PYTHON) if _SYSTEM_PYTHON.exists() else sys.executable
 """The one that bcc is a package of."""
 _FLAGS = ("-w",)  # bcc's own headers warn; what matters is an error
 _TIMEOUT_S = 180  # 0.4 s on a plain machine, 3 s in an emulated one
+_SCHED_CLS, _XDP = 3, 6
 _UNFINISHED = "new-"
 _LAST_WORDS = 1200
 _SHARED = 8
@@ -59,9 +63,9 @@ class ProgramSpec:
         return (*_FLAGS, *(f"-D{name}={number}" for name, number in sorted(self.defines.items())))
 
     @property
-    def types(self) -> dict[str, str]:
-        """The kind of each program, in bcc's words."""
-        return {name: "XDP" if name in self.xdp else "SCHED_CLS" for name in self.programs}
+    def types(self) -> dict[str, int]:
+        """The kind of each program, as the kernel numbers them (``enum bpf_prog_type``)."""
+        return {name: _XDP if name in self.xdp else _SCHED_CLS for name in self.programs}
 
     @property
     def fingerprint(self) -> str:
@@ -113,7 +117,7 @@ def load(spec: ProgramSpec, fill: Callable[[Path], None] | None = None, *, keeps
         unfinished = home / f"{_UNFINISHED}{wanted.name}-{os.getpid()}"
         unfinished.mkdir(mode=0o700)
         try:
-            _compile(spec, unfinished, kept)
+            _install(spec, unfinished, kept)
             _check_sizes(spec, unfinished)
             if fill is not None and kept is None:
                 fill(unfinished)
@@ -149,7 +153,7 @@ def tried(spec: ProgramSpec) -> Iterator[dict[str, int]]:
     fds: dict[str, int] = {}
     try:
         try:
-            _compile(spec, unfinished)
+            _install(spec, unfinished)
             _check_sizes(spec, unfinished)
             for name in (*spec.programs, *spec.maps):
                 fds[name] = libbpf.open_pinned(unfinished / name)
@@ -192,19 +196,27 @@ def _is_in_work(path: Path) -> bool:
     return path.name.startswith(_UNFINISHED) and Path("/proc", path.name.rpartition("-")[2]).exists()
 
 
-def _compile(spec: ProgramSpec, where: Path, kept: Path | None = None) -> None:
-    """Have another process compile and pin.
+def _install(spec: ProgramSpec, where: Path, kept: Path | None = None) -> None:
+    """Pin a program in a folder, compiled anew or as it was kept.
 
     Args:
         kept: the folder whose maps the programs are to go on with, instead of new ones.
     """
+    key = f"{spec.name}-{spec.fingerprint}-{platform.machine()}"
+    compiled = cache.find(key)
+    if compiled is None:
+        compiled = _compile(spec)
+        cache.keep(key, compiled)
+    install(compiled, spec.types, where, {} if kept is None else {name: kept / name for name in spec.maps})
+
+
+def _compile(spec: ProgramSpec) -> Compiled:
+    """Have another process compile."""
     request = {
         "text": spec.source,
         "flags": spec.flags,
-        "programs": spec.types,
+        "programs": spec.programs,
         "maps": layouts_of(spec.maps),
-        "directory": str(where),
-        "kept": {} if kept is None else {name: str(kept / name) for name in spec.maps},
     }
     with tempfile.TemporaryDirectory(prefix="dataplane-headers-") as tree:
         headers.write_tree(Path(tree))
@@ -220,23 +232,24 @@ def _compile(spec: ProgramSpec, where: Path, kept: Path | None = None) -> None:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise HostError(f"ebpf/{spec.name}.c cannot be compiled: {error}") from error
-    _judge(spec, done)
+    return _judge(spec, done)
 
 
-def _judge(spec: ProgramSpec, done: "subprocess.CompletedProcess[str]") -> None:
-    """Turn what the compiling process answered into an error, unless all went well."""
+def _judge(spec: ProgramSpec, done: "subprocess.CompletedProcess[str]") -> Compiled:
+    """What the compiling process made; an error where it made nothing."""
     try:
         answer = json.loads(done.stdout)
-    except ValueError:
+        if not {"missing", "error"} & answer.keys():
+            return Compiled.of_answer(answer)
+    except (ValueError, AttributeError):
         answer = {"error": f"the compiling process ended with {done.returncode}"}
     if "missing" in answer:
         raise HostError(
             f"compiling eBPF programs needs bcc for {PYTHON} ({answer['missing']}); "
             "install it (Debian: apt install python3-bpfcc)"
         )
-    if "error" in answer:
-        said = done.stderr.strip()[-_LAST_WORDS:]
-        raise HostError(f"ebpf/{spec.name}.c does not load: {answer['error']}" + (f"\n{said}" if said else ""))
+    said = done.stderr.strip()[-_LAST_WORDS:]
+    raise HostError(f"ebpf/{spec.name}.c does not compile: {answer['error']}" + (f"\n{said}" if said else ""))
 
 
 def _check_sizes(spec: ProgramSpec, where: Path) -> None:

@@ -361,14 +361,19 @@ def test_another_version_takes_over_in_place(
 @pytest.mark.parametrize(
     ("spoiled", "sentence"),
     [
-        ("this is no C", "ebpf/vlan.c does not load: Failed to compile"),
-        ("int vlan_pop(struct __sk_buff *skb) { return *(int *)0; }", "ebpf/vlan.c does not load"),
+        ("this is no C", "ebpf/vlan.c does not compile: Failed to compile"),
+        ("int vlan_pop(struct __sk_buff *skb) { return 0; }", "ebpf/vlan.c does not compile: it has no map dp_vlan"),
+        (
+            vlan.SPEC.source.replace("    if (skb->mark ==", "    *(volatile int *)0 = 0;\n    if (skb->mark =="),
+            "the kernel refuses the program vlan_guard: Permission denied",
+        ),
     ],
+    ids=["compiler", "map", "verifier"],
 )
 def test_a_program_that_does_not_load_is_one_failure(
     world: World, laid: None, monkeypatch: pytest.MonkeyPatch, spoiled: str, sentence: str
 ) -> None:
-    """The outcome says so, with the compiler's words; nothing half pinned stays."""
+    """The outcome says so, with the compiler's or the verifier's words; nothing half pinned stays."""
     monkeypatch.setattr(loader.ProgramSpec, "source", property(lambda _: spoiled))
     world.create(router())
     outcome = world.do(Verb.CREATE, line())

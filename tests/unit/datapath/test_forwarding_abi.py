@@ -118,7 +118,7 @@ def test_sizes_and_features_are_a_part_of_the_program() -> None:
     wider = maps.spec(Sizes(128, 1024, 64, 16, 16, 4))
     assert len({SPEC.fingerprint, TRACED.fingerprint, wider.fingerprint}) == 3
     assert "-DDP_TRACE=1" in TRACED.flags
-    assert SPEC.types == {"dp_tc": "SCHED_CLS", "dp_xdp": "XDP"}
+    assert SPEC.types == {"dp_tc": 3, "dp_xdp": 6}  # BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP
 
 
 def test_a_group_of_64_is_shared_out_at_once_and_fairly() -> None:
