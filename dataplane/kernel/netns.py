@@ -17,12 +17,9 @@ from types import TracebackType
 from typing import Self
 
 from dataplane.errors import BugError, ConflictError, HostError
-from dataplane.kernel import libc, link
-from dataplane.kernel.attributes import attributes, u32
-from dataplane.kernel.messages import encode
-from dataplane.kernel.netlink import NLM_F_REQUEST, NetlinkSocket
+from dataplane.kernel import libc, link, nsid
+from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import is_our_mark
-from dataplane.kernel.rtnetlink import nlmsg
 from dataplane.model import names
 
 NETNS_DIRECTORY = Path("/run/netns")
@@ -30,10 +27,6 @@ _OWN_NAMESPACE = "/proc/thread-self/ns/net"
 _NS_GET_NSTYPE = 0xB703
 _FORBIDDEN_IN_NAMES = ("/", "\0")
 _MARK_REQUEST = bytes(link.get_request(link.LOOPBACK_IFINDEX))
-_RTM_GETNSID = 90
-_NETNSA_NSID, _NETNSA_FD = 1, 3
-_NO_NUMBER = 0xFFFFFFFF
-_NUMBER_HEADER_BYTES = 4
 
 
 def path_of(name: str) -> Path:
@@ -86,13 +79,6 @@ def is_network_namespace(fd: int) -> bool:
         return False
 
 
-class _NumberMessage(nlmsg):
-    """``struct rtgenmsg`` with the one attribute that asks for a namespace's number."""
-
-    fields = (("family", "B"), ("pad1", "B"), ("pad2", "H"))
-    nla_map = ((_NETNSA_FD, "NETNSA_FD", "uint32"),)
-
-
 class NotANamespaceError(HostError):
     """What stands under a name is no network namespace."""
 
@@ -123,10 +109,7 @@ class Journey:
 
         By it the kernel says where the other part of a link is.
         """
-        part = socket.get(encode(_NumberMessage, _RTM_GETNSID, NLM_F_REQUEST, {}, [("NETNSA_FD", self._home)]))
-        found = {} if part is None else attributes(part[0], part[1] + _NUMBER_HEADER_BYTES, part[2])
-        number = u32(found.get(_NETNSA_NSID))
-        return None if number == _NO_NUMBER else number
+        return nsid.ask(socket, self._home)
 
     def go(self, reference: str) -> None:
         """Enter the namespace behind a reference (``names.HOST``: where the journey began).
