@@ -1,0 +1,75 @@
+"""How long an object waits before it is tried again: one that fails, and one that somebody else keeps undoing.
+
+Pure: the time is an argument. Without it, a program that deletes our route ten times a second would have us write it
+ten times a second (reliability.md, test 23).
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+FIRST_S = 1.0
+MOST_S = 60.0
+FREE_REPAIRS = 3
+"""So many are at once: hands that try something out are no fight."""
+QUIET_S = 120.0
+"""An object that nothing has happened to for so long, and for twice its own delay, begins anew."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    failures: int = 0
+    repairs: int = 0
+    at: float = 0.0
+    until: float = 0.0
+
+
+class Backoff:
+    """The objects that are in trouble, by key. Time is in seconds of any clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._troubles: dict[Hashable, _Trouble] = {}
+
+    def failed(self, key: Hashable, now: float) -> None:
+        """It could not be made, changed or removed: 1 s, 2 s, 4 s and so on, a minute at most."""
+        trouble = self._of(key, now)
+        trouble.failures += 1
+        self._wait(trouble, trouble.failures, now)
+
+    def repaired(self, key: Hashable, now: float) -> None:
+        """It was put right; where that is needed again and again, the next time waits."""
+        trouble = self._of(key, now)
+        trouble.failures = 0
+        trouble.repairs += 1
+        self._wait(trouble, trouble.repairs - FREE_REPAIRS, now)
+
+    def forget(self, key: Hashable) -> None:
+        """It is asked for in another form now, or no more."""
+        self._troubles.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Somebody has said what is to be: everything is tried at once."""
+        self._troubles.clear()
+
+    def is_waiting(self, key: Hashable, now: float) -> bool:
+        """Whether its time has not come."""
+        trouble = self._troubles.get(key)
+        return trouble is not None and now < trouble.until
+
+    def next_after(self, now: float) -> float | None:
+        """When the first of those that wait may be tried; None where none waits."""
+        return min((trouble.until for trouble in self._troubles.values() if trouble.until > now), default=None)
+
+    def waiting(self, now: float) -> dict[Hashable, float]:
+        """Key -> when it may be tried, of all that wait."""
+        return {key: trouble.until for key, trouble in self._troubles.items() if trouble.until > now}
+
+    def _of(self, key: Hashable, now: float) -> _Trouble:
+        found = self._troubles.setdefault(key, _Trouble(at=now, until=now))
+        if now - found.at > max(QUIET_S, 2 * (found.until - found.at)):
+            found.failures = found.repairs = 0
+        found.at = now
+        return found
+
+    @staticmethod
+    def _wait(trouble: _Trouble, count: int, now: float) -> None:
+        trouble.until = now + min(MOST_S, FIRST_S * 2.0 ** min(count - 1, 16)) if count > 0 else now

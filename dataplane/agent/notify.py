@@ -1,0 +1,55 @@
+"""What systemd is told (sd_notify(3)): ready, reloading, alive, stopping. Nothing where it did not start us.
+
+Owns the protocol. Our own few lines: the library for it is a package of C, and the protocol is one datagram.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Talks to the service manager that started this process, if one did.
+
+    Args:
+        environment: has ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` from it.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        address = environment.get("NOTIFY_SOCKET", "")
+        # A name in the abstract namespace begins with a zero byte, which an environment cannot hold.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        is_ours = environment.get("WATCHDOG_PID") in (None, str(os.getpid()))
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        self._watchdog_s = int(microseconds) / 1e6 if is_ours and microseconds.isdigit() else 0.0
+
+    @property
+    def alive_every_s(self) -> float | None:
+        """How often it wants to hear that we live: at a third of its patience; None where it does not ask."""
+        return self._watchdog_s / 3 if self._watchdog_s else None
+
+    def ready(self, status: str) -> None:
+        """The network is as the file says, or as near as it can be had."""
+        self._tell("READY=1", f"STATUS={status}")
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``."""
+        self._tell(f"STATUS={text}")
+
+    def alive(self) -> None:
+        """The loop goes round."""
+        self._tell("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """It was asked to end."""
+        self._tell("STOPPING=1")
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            try:
+                out.connect(self._address)
+                out.send("\n".join(line.replace("\n", " ") for line in lines).encode())
+            except OSError:
+                return  # a manager that does not listen is no reason to stop

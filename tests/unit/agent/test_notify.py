@@ -1,0 +1,43 @@
+"""What the service manager hears."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.notify import Notifier
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+def test_it_hears_each_word(tmp_path: Path, *, is_abstract: bool) -> None:
+    name = f"dataplane-test-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}" if is_abstract else name)
+        manager.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": f"@{name}" if is_abstract else name})
+        notifier.ready("12 resources\nREADY=0")
+        assert manager.recv(200) == b"READY=1\nSTATUS=12 resources READY=0"
+        notifier.alive()
+        notifier.status("a round failed")
+        notifier.stopping()
+        assert [manager.recv(200) for _ in range(3)] == [b"WATCHDOG=1", b"STATUS=a round failed", b"STOPPING=1"]
+
+
+def test_nobody_to_tell_is_fine(tmp_path: Path) -> None:
+    Notifier({}).ready("")
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).alive()
+
+
+@pytest.mark.parametrize(
+    ("environment", "every"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "9000000"}, 3.0),
+        ({"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": str(os.getpid())}, 3.0),
+        ({"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_how_often_it_wants_to_hear_from_us(environment: dict[str, str], every: float | None) -> None:
+    assert Notifier(environment).alive_every_s == every
