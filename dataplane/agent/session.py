@@ -17,7 +17,7 @@ from dataplane.agent.rollback import rollback_plan
 from dataplane.agent.store import Applied, State, Store
 from dataplane.compile.adopt import adopted_book, adopted_memory
 from dataplane.compile.compiler import compile_network
-from dataplane.compile.forwarder import KERNEL_FORWARDS, following
+from dataplane.compile.forwarder import following
 from dataplane.compile.lifecycle import forbidden_changes, remember
 from dataplane.config import InvalidConfig, Loaded, load_sources
 from dataplane.model import names
@@ -159,7 +159,7 @@ class Session:
 
     def _facts(self, loaded: Loaded) -> HostFacts | None:
         """What this host can do; asked only where it decides how something is built, since asking has its price."""
-        has_lines, has_forwarder = bool(loaded.network.vbrs), loaded.network.datapath.hook not in KERNEL_FORWARDS
+        has_lines, has_forwarder = bool(loaded.network.vbrs), loaded.network.datapath.hook != "off"
         if not has_lines and not has_forwarder:
             return None
         return self._driver().facts(has_lines=has_lines, has_forwarder=has_forwarder)

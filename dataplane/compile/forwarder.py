@@ -1,4 +1,4 @@
-"""The forwarder under every port of this host's routers (design, section 5).
+"""The forwarder under every port of this host's routers (design, section 5): at tc, unless the file says otherwise.
 
 Runs after all passes, since its state is the desired kernel objects once more, in the form of maps. It belongs to no
 unit: where it cannot be had, the kernel forwards and isolates just as well.
@@ -30,8 +30,6 @@ from dataplane.model.simulation import Hook
 RESOURCE = Resource("forwarder", "this host")
 MAX_XDP_MTU_BYTES = 3506
 """Of a veth with a program in native mode: a frame has to fit into one page (veth_xdp_set)."""
-KERNEL_FORWARDS = ("auto", "off")
-"""``auto`` leaves forwarding to the kernel until the forwarder has carried every test and topology on every kernel."""
 _TENANTS = (PortKind.INSTANCE, PortKind.SERVICE)
 _NEVER_XDP = (PortKind.LINE, PortKind.TUNNEL)
 """A VXLAN link takes no XDP program in native mode, and the stand-in of a line has its tag in the metadata."""
@@ -44,8 +42,10 @@ def with_forwarder(desired: Desired, loaded: Loaded, facts: HostFacts) -> Desire
         InvalidConfig: the file insists on a hook, and this host cannot have the forwarder.
     """
     hook = loaded.network.datapath.hook
-    if hook in KERNEL_FORWARDS:
+    if hook == "off":
         return desired
+    if facts.forwarder_lacks and hook == "auto":
+        return replace(desired, notes=(*desired.notes, f"the kernel forwards, without eBPF: {facts.forwarder_lacks}"))
     if facts.forwarder_lacks:
         raise InvalidConfig((_problem(loaded, facts),))
     state = compile_forwarding(desired, _learned(desired, facts))
@@ -57,7 +57,7 @@ def with_forwarder(desired: Desired, loaded: Loaded, facts: HostFacts) -> Desire
     is_xdp = hook == "xdp" and all(veth.mtu <= MAX_XDP_MTU_BYTES for veth in veths)
     for item in forwarder_objects(state, veths if is_xdp else None):
         wanted[item.key] = Wanted(item, RESOURCE, origin, frozenset())
-    declared = (*desired.declared, _declared(state, hook, origin))
+    declared = (*desired.declared, _declared(state, "xdp" if is_xdp else "tc", origin))
     if hook == "xdp" and not is_xdp:
         note = (
             f"datapath.hook is tc, not xdp: an XDP program takes no MTU above {MAX_XDP_MTU_BYTES}, and a link has one"

@@ -28,7 +28,8 @@ class Datapath(Model):
     """The settings of the forwarder."""
 
     hook: Annotated[Hook, Word("auto", "tc", "xdp", "off")] = Field(
-        default="auto", description="Where the forwarder sits: tc or xdp; with auto and off the kernel forwards."
+        default="auto",
+        description="Where the forwarder sits: tc, xdp or off; auto is tc, or off on a host that cannot have it.",
     )
 
 

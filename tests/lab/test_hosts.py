@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.hosts import HOSTS, REACH, write_hosts
 from tests.lab.machine import Machine
+from tests.netns.network import hooked
 
 PRODUCT = (sys.executable, "-m", "dataplane")
 
@@ -159,7 +160,8 @@ WITHIN = {flow for flow in ALL if "c" not in flow.split()[:3]}
 )
 def test_what_breaks_a_host_is_seen(machine: Machine, tmp_path: Path, broken: str, failing: set[str]) -> None:
     """The checker seen red: one thing is taken away by hand on the first host, and just what needs it fails."""
-    folder = write_hosts(tmp_path / "two")
+    # Without the forwarder, which asks the kernel's neighbours for nothing: it has them in its next hops.
+    folder = write_hosts(tmp_path / "two", network=hooked(HOSTS, "off"))
     machine.lab("up", folder)
     tunnel = _tunnel(machine, "host-1/vpc-1", "dataplane vpc_tunnel/vpc-1")
     entries = machine.lab("exec", "host-1/vpc-1", "--", "bridge", "-j", "fdb", "show", "dev", tunnel).stdout

@@ -127,7 +127,7 @@ def test_r15_suspended_is_silent_and_active_again_passes(network: AppliedNetwork
     suspended = PEERED.replace("vpc: vpc-2}}", "vpc: vpc-2, state: suspended}}", 1)
     assert suspended != PEERED
     report = network.must_apply(suspended)
-    assert {action.object.key[0] for action in report.planned.actions} == {"nexthop"}
+    assert {action.object.key[0] for action in report.planned.actions} == {"nexthop", "forwarder_state"}
     with listening_everywhere() as frames:
         send_frame("ecs-1", frame("172.16.1.10", "192.168.1.10", "ecs-1"))
     assert where_seen(frames) == {"dp-i-ecs-1", "dp-vpc-vpc-1"}

@@ -4,7 +4,7 @@ import subprocess
 from ipaddress import IPv4Network
 
 from dataplane.kernel import netns
-from dataplane.model.kernel import KernelRoute, Veth
+from dataplane.model.kernel import ForwarderState, KernelRoute, Veth
 from tests.fakes.networks import desired, many
 from tests.netns.fingerprint import differences, fingerprint
 from tests.netns.network import AppliedNetwork, our_namespaces
@@ -43,7 +43,7 @@ def test_72_five_hundred_namespaces_are_built_whole_and_changed_in_one_place(net
     report = network.apply(TEXT.replace(route, route.replace("10.7.0.0/16", "10.7.0.0/20")))
     assert report.is_done
     changed = {action.object for action in report.planned.actions}
-    assert {type(item) for item in changed} == {KernelRoute}
+    assert {type(item) for item in changed} == {KernelRoute, ForwarderState}
     assert {str(item.destination) for item in changed if isinstance(item, KernelRoute)} == {
         "10.7.0.0/16",
         "10.7.0.0/20",

@@ -28,10 +28,25 @@ def hooks(found: Desired) -> set[str]:
     return {item.hook for item in objects(found, PortProgram) if isinstance(item, PortProgram)}
 
 
-@pytest.mark.parametrize("text", [PEERED, hooked(PEERED, "auto"), hooked(PEERED, "off")])
-def test_off_and_auto_ask_for_nothing(text: str) -> None:
-    found = desired(text)
+def test_off_asks_for_nothing() -> None:
+    found = desired(hooked(PEERED, "off"))
     assert not objects(found, PortProgram) + objects(found, ForwarderState) + objects(found, FarEnd)
+
+
+def test_auto_is_tc_everywhere() -> None:
+    """Whether the file says it or says nothing."""
+    at_tc = desired(hooked(PEERED, "tc")).wanted
+    for text in (PEERED, hooked(PEERED, "auto")):
+        found = desired(text)
+        assert {key: wish.object for key, wish in found.wanted.items()} == {k: w.object for k, w in at_tc.items()}
+        assert {program.hook for program in objects(found, PortProgram)} == {"tc"}
+
+
+def test_auto_leaves_it_to_the_kernel_where_there_can_be_none() -> None:
+    found = desired(PEERED, facts=HostFacts(forwarder_lacks=LACKS))
+    off = desired(hooked(PEERED, "off"))
+    assert found.wanted.keys() == off.wanted.keys()
+    assert found.notes == (*off.notes, f"the kernel forwards, without eBPF: {LACKS}")
     assert not [resource for resource in found.declared if resource.resource.kind == "forwarder"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataplane.model.kernel import Nexthop, Veth
+from dataplane.model.kernel import ForwarderState, Nexthop, Veth
 from tests.fakes.networks import PEERED, desired, network
 from tests.fakes.walk import Fate, Walk
 
@@ -52,7 +52,7 @@ def test_r15_suspending_changes_the_leg_and_no_route() -> None:
     after = desired(PEERED.replace("vpc: vpc-1}", "vpc: vpc-1, state: suspended}", 1)).wanted
     changed = {key for key in before if before[key].object != after[key].object}
     assert before.keys() == after.keys()
-    assert {before[key].object.__class__ for key in changed} == {Nexthop}
+    assert {before[key].object.__class__ for key in changed} == {Nexthop, ForwarderState}, "in both paths"
 
 
 def test_r3_a_connection_with_one_end_waits_for_the_other() -> None:
