@@ -31,5 +31,11 @@ class ConflictError(DataplaneError):
     """Somebody else's object, or somebody else's run, is in the way."""
 
 
+class UnknownError(DataplaneError):
+    """The caller names something that is not there; the message says what is."""
+
+    exit_code = 2
+
+
 class BugError(DataplaneError):
     """We contradict ourselves; the user reports it."""

@@ -47,7 +47,8 @@ def applied(state_dir: Path) -> tuple[Desired, Forwarding]:
         raise HostError("nothing is applied on this host: name files with --offline, or apply them first")
     loaded = load_sources(state.applied.sources)
     facts = KernelDriver().facts()
-    return _with_lines(compile_network(loaded, state.book, state.memory.addresses(), facts, state.applied.host))
+    addresses, here = state.memory.addresses(), state.applied.host
+    return _with_lines(compile_network(loaded, state.book, addresses, facts, here, state.legs))
 
 
 def _with_lines(desired: Desired) -> tuple[Desired, Forwarding]:

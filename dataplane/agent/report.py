@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dataplane.compile.leg_order import LegGroup
+from dataplane.model.leg import LegVerdict
 from dataplane.model.observation import Foreign
 from dataplane.model.traffic import NamedTraffic
 from dataplane.observe.status import ResourceState
@@ -49,6 +51,22 @@ class Report:
     def is_done(self) -> bool:
         """Whether the host is as the file says."""
         return not self.failures and not self.rolled_back and not self.remaining
+
+
+@dataclass(frozen=True, slots=True)
+class LegReport:
+    """What a wish about a leg did.
+
+    Args:
+        verdict: what holds for it now; None: nobody speaks of it, and it counts as up (D1).
+        groups: those of this host that it is in.
+        report: of the apply that carried it out.
+    """
+
+    leg: str
+    verdict: LegVerdict | None
+    groups: tuple[LegGroup, ...]
+    report: Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,16 @@ from pathlib import Path
 
 from dataplane.agent import lock
 from dataplane.agent.executor import Driver, Execution, Progress, execute
-from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.agent.rollback import rollback_plan
 from dataplane.agent.store import Applied, State, Store
 from dataplane.compile.adopt import adopted_book, adopted_memory
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.forwarder import following
+from dataplane.compile.leg_order import LegWish, granted
 from dataplane.compile.lifecycle import forbidden_changes, remember
 from dataplane.config import InvalidConfig, Loaded, load_sources
+from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.model.describe import describe, describe_change, listed
 from dataplane.model.desired import NOTHING, Desired, Wanted
@@ -131,6 +133,33 @@ class Session:
         with lock.held(self._run_dir):
             return self._apply(None, self._prepare(None, ""), started)
 
+    def order_leg(self, leg: str, wish: LegWish, *, is_forced: bool = False) -> LegReport:
+        """Take a leg down or up by hand, on both paths, or leave it to its health check again; it is remembered.
+
+        It is an apply of what was applied last, with another verdict on the leg.
+
+        Args:
+            leg: a router interface.
+            is_forced: also where no healthy leg is left to a group then.
+
+        Raises:
+            HostError: nothing is applied here, or state cannot be written.
+            UnknownError: no group of this host has the leg.
+            ConflictError: it is a group's last healthy leg, or another run is changing this host.
+        """
+        started = time.monotonic()
+        with lock.held(self._run_dir):
+            state = self._store.load()
+            if not state.applied.sources:
+                raise HostError(
+                    "nothing is applied on this host, so that no leg is there: `dataplane apply FILE` first"
+                )
+            loaded, here = load_sources(state.applied.sources), state.applied.host
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            legs, groups = granted(loaded, here, state.legs, leg, wish, now, is_forced=is_forced)
+            report = self._apply(loaded, self._prepare(loaded, here, replace(state, legs=legs)), started)
+        return LegReport(leg, legs.of(leg), groups, report)
+
     def status(self) -> Status:
         """The last applied configuration against the live kernel."""
         state = self._store.load()
@@ -139,7 +168,7 @@ class Session:
             return Status((), "", "", (), notes=(state.notice,) if state.notice else (), leftovers=_ours(observation))
         loaded = load_sources(state.applied.sources)
         here = state.applied.host
-        desired = compile_network(loaded, state.book, state.memory.addresses(), self._facts(loaded), here)
+        desired = self._compile(loaded, state, here)
         observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
         resources, unhealthy = resource_states(desired, observation.objects, observation.absent)
         files = tuple(source.name for source in state.applied.sources)
@@ -164,15 +193,23 @@ class Session:
             return None
         return self._driver().facts(has_lines=has_lines, has_forwarder=has_forwarder)
 
-    def _prepare(self, loaded: Loaded | None, here: str) -> _Round:
-        """Everything up to the plan; changes nothing."""
-        driver, state = self._driver(), self._store.load()
+    def _compile(self, loaded: Loaded, state: State, here: str) -> Desired:
+        facts, addresses = self._facts(loaded), state.memory.addresses()
+        return compile_network(loaded, state.book, addresses, facts, here, state.legs)
+
+    def _prepare(self, loaded: Loaded | None, here: str, state: State | None = None) -> _Round:
+        """Everything up to the plan; changes nothing.
+
+        Args:
+            state: what is to be remembered; None: what is.
+        """
+        driver, state = self._driver(), state or self._store.load()
         if state.is_new:
             objects = driver.observe(_places(loaded, here)).objects.values()
             state = replace(state, book=adopted_book(objects), memory=adopted_memory(objects))
         desired = replace(NOTHING, book=state.book)
         if loaded is not None:
-            desired = compile_network(loaded, state.book, state.memory.addresses(), self._facts(loaded), here)
+            desired = self._compile(loaded, state, here)
             problems = forbidden_changes(loaded, desired, state.memory)
             if problems:
                 raise InvalidConfig(tuple(problems))
@@ -260,7 +297,9 @@ class Session:
         at = this.state.applied.at
         if (sources, this.here) != (this.state.applied.sources, this.state.applied.host) or this.plan.actions:
             at = datetime.now(UTC).isoformat(timespec="seconds") if sources else ""
-        self._store.save(State(book, memory, Applied(sources, at, this.here)))
+        # A leg that the file no longer names is forgotten.
+        legs = this.state.legs.keep(loaded.network.router_interfaces if loaded is not None else ())
+        self._store.save(State(book, memory, Applied(sources, at, this.here), legs))
 
 
 def _places(loaded: Loaded | None, here: str) -> list[KernelObject]:

@@ -1,4 +1,4 @@
-"""Local state between runs: ids, remembered facts, the last applied files (SQLite, one file).
+"""Local state between runs: ids, remembered facts, verdicts on legs, the last applied files (SQLite, one file).
 
 Losing it is survivable by design (``compile/adopt.py``); a damaged one is set aside, never repaired in place.
 Nothing is written where nothing changed.
@@ -7,20 +7,24 @@ Nothing is written where nothing changed.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from dataplane.config import Source
 from dataplane.errors import HostError
 from dataplane.model.ids import IdBook, IdKind
+from dataplane.model.leg import CAUSES, NO_VERDICTS, Cause, LegVerdict, LegVerdicts, LegWord
 from dataplane.model.memory import Memory
 
 FILE_NAME = "state.sqlite"
-_SCHEMA_VERSION = 2
-_BEFORE_HOSTS = 1
-"""The version that knew one host only; it is read as it is, and becomes the present one at the next save."""
-_SCHEMA = """
+_SCHEMA_VERSION = 3
+_BEFORE_HOSTS, _BEFORE_LEGS = 1, 2
+"""Versions that knew one host only, and no verdicts; read as they are, and made the present one at the next save."""
+_LEGS = """
+CREATE TABLE legs (router_interface TEXT NOT NULL, cause TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
+                   PRIMARY KEY (router_interface, cause))"""
+_SCHEMA = f"""{_LEGS};
 CREATE TABLE ids (kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL,
                   PRIMARY KEY (kind, name), UNIQUE (kind, number));
 CREATE TABLE floors (kind TEXT PRIMARY KEY, number INTEGER NOT NULL);
@@ -51,6 +55,7 @@ class State:
     """All that is kept between runs.
 
     Args:
+        legs: what was said of legs, by hand and by health checks.
         is_new: there was no readable file: ids and facts are to be adopted from the kernel.
         notice: what happened to a damaged file; empty otherwise.
     """
@@ -58,6 +63,7 @@ class State:
     book: IdBook = field(default_factory=IdBook)
     memory: Memory = field(default_factory=Memory)
     applied: Applied = field(default_factory=Applied)
+    legs: LegVerdicts = NO_VERDICTS
     is_new: bool = False
     notice: str = ""
 
@@ -96,7 +102,7 @@ class Store:
             HostError: the disk refuses; what was kept before is intact.
         """
         kept = self.load()
-        if not kept.is_new and (kept.book, kept.memory, kept.applied) == (state.book, state.memory, state.applied):
+        if not kept.is_new and kept == replace(state, is_new=False, notice=""):
             return
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -135,8 +141,10 @@ class Store:
             if version == 0:
                 for statement in filter(None, map(str.strip, _SCHEMA.split(";"))):
                     database.execute(statement)
-            elif version == _BEFORE_HOSTS:
+            if version == _BEFORE_HOSTS:
                 database.execute("ALTER TABLE applied ADD COLUMN host TEXT NOT NULL DEFAULT ''")
+            if version in (_BEFORE_HOSTS, _BEFORE_LEGS):
+                database.execute(_LEGS)
             if version != _SCHEMA_VERSION:
                 database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             yield database
@@ -145,7 +153,7 @@ class Store:
 
 def _read(database: sqlite3.Connection) -> State:
     version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (_BEFORE_HOSTS, _SCHEMA_VERSION):
+    if version not in (_BEFORE_HOSTS, _BEFORE_LEGS, _SCHEMA_VERSION):
         raise ValueError(f"its version is {version}, not {_SCHEMA_VERSION}")
     if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         raise ValueError("it is damaged")
@@ -158,9 +166,19 @@ def _read(database: sqlite3.Connection) -> State:
     sources = tuple(
         Source(name, text) for name, text in database.execute("SELECT name, text FROM sources ORDER BY position")
     )
-    host = "host" if version == _SCHEMA_VERSION else "''"
+    host = "host" if version != _BEFORE_HOSTS else "''"
     at = database.execute(f"SELECT at, {host} FROM applied").fetchone()
-    return State(IdBook(numbers, floors), Memory(facts), Applied(sources, *(at or ("", ""))))
+    legs = _read_legs(database) if version == _SCHEMA_VERSION else NO_VERDICTS
+    return State(IdBook(numbers, floors), Memory(facts), Applied(sources, *(at or ("", ""))), legs)
+
+
+def _read_legs(database: sqlite3.Connection) -> LegVerdicts:
+    found: dict[tuple[str, Cause], LegVerdict] = {}
+    for leg, cause, state, at in database.execute("SELECT router_interface, cause, state, at FROM legs"):
+        if cause not in CAUSES or state not in get_args(LegWord):
+            raise ValueError(f"unknown verdict {state!r} by {cause!r}")
+        found[leg, cause] = LegVerdict(state, cause, at)
+    return LegVerdicts(found)
 
 
 def _kind(text: str) -> IdKind:
@@ -170,7 +188,7 @@ def _kind(text: str) -> IdKind:
 
 
 def _write(database: sqlite3.Connection, state: State) -> None:
-    for table in ("ids", "floors", "facts", "sources", "applied"):
+    for table in ("ids", "floors", "facts", "legs", "sources", "applied"):
         database.execute(f"DELETE FROM {table}")
     database.executemany(
         "INSERT INTO ids VALUES (?, ?, ?)",
@@ -179,6 +197,10 @@ def _write(database: sqlite3.Connection, state: State) -> None:
     database.executemany("INSERT INTO floors VALUES (?, ?)", list(state.book.floor.items()))
     database.executemany(
         "INSERT INTO facts VALUES (?, ?, ?, ?)", [(*key, value) for key, value in state.memory.facts.items()]
+    )
+    database.executemany(
+        "INSERT INTO legs VALUES (?, ?, ?, ?)",
+        [(leg, cause, verdict.state, verdict.at) for (leg, cause), verdict in state.legs.known.items()],
     )
     database.executemany(
         "INSERT INTO sources VALUES (?, ?, ?)",

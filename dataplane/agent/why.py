@@ -64,7 +64,8 @@ def explain_live(state_dir: Path, question: Question) -> Explanation:
         raise HostError("nothing is applied on this host: name files with --offline, or apply them first")
     driver = KernelDriver()
     loaded = load_sources(state.applied.sources)
-    desired = compile_network(loaded, state.book, state.memory.addresses(), driver.facts(), state.applied.host)
+    addresses, here = state.memory.addresses(), state.applied.host
+    desired = compile_network(loaded, state.book, addresses, driver.facts(), here, state.legs)
     atlas = _atlas(loaded, desired, state.applied.host)
     # The configuration alone says which instances are on the way; routers are looked at all of them, since a
     # packet that goes astray goes through one.

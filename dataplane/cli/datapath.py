@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataplane.cli.context import did_you_mean, folders, host_option, load, need_root, this_host
+from dataplane.cli.datapath_leg import leg
 from dataplane.cli.output import emit, output_option
 from dataplane.cli.plan import DIFFERS
 
@@ -27,10 +28,14 @@ _KINDS = ("fib", "groups", "legs", "ports")
 Examples:
   dataplane datapath show ports --offline network.yaml
   sudo dataplane datapath simulate ecs-1 ecs-2 --proto tcp --dport 443
+  sudo dataplane datapath leg ri-a1 down
 """
 )
 def datapath() -> None:
-    """Look into the forwarder: what it holds, what it would do."""
+    """Look into the forwarder: what it holds, what it would do. And take legs down and up by hand."""
+
+
+datapath.add_command(leg)
 
 
 def _offline_option(command: Any) -> Any:
@@ -73,8 +78,8 @@ def show(kind: str, files: tuple[Path, ...], host: str | None, output: str) -> N
     """
     from dataplane.cli import datapath_text as text
 
-    _, state = _state("dataplane datapath show", files, host)
-    document = text.DOCUMENTS[kind](state)
+    desired, state = _state("dataplane datapath show", files, host)
+    document = text.DOCUMENTS[kind](state, desired.verdicts)
     emit({kind: document}, output, lambda: text.show_sections(kind, document))
 
 

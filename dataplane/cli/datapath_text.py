@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dataplane.cli.output import Section, Table, count
-from dataplane.model.forwarding import BUCKETS, Forwarding, Verdict, bucket_orders
+from dataplane.model.forwarding import BUCKETS, Forwarding, LegState, Verdict, bucket_orders
+from dataplane.model.leg import LegVerdicts
 from dataplane.model.path import Packet
 from dataplane.observe.simulation import Journey, leaf_words
 
 Rows = list[dict[str, object]]
 
 
-def fib_document(state: Forwarding) -> Rows:
+def fib_document(state: Forwarding, verdicts: LegVerdicts) -> Rows:
     """Every route of every table that a port looks up."""
     return [
         {
@@ -26,41 +27,62 @@ def fib_document(state: Forwarding) -> Rows:
     ]
 
 
-def groups_document(state: Forwarding) -> Rows:
-    """Every group, with the share of the buckets that prefer each member."""
+def groups_document(state: Forwarding, verdicts: LegVerdicts) -> Rows:
+    """Every group, with the share of the buckets that prefer each member, and the share that it has now."""
     rows: Rows = []
     for group in state.groups.values():
-        first = [order[0] for order in bucket_orders(group)]
+        orders = bucket_orders(group)
+        states = [state.legs[member.leg] for member in group.members]
+        first, now = [order[0] for order in orders], [_used(order, states) for order in orders]
         for place, member in enumerate(group.members):
+            leg = state.leg_names[member.leg]
             rows.append(
                 {
                     "router": group.namespace,
                     "group": group.id,
                     "mode": group.mode.value,
-                    "leg": state.leg_names[member.leg],
-                    "state": state.legs[member.leg].name.lower(),
+                    "leg": leg,
+                    "state": states[place].words,
                     "share": round(100 * first.count(place) / BUCKETS, 1),
+                    "share_now": round(100 * now.count(place) / BUCKETS, 1),
+                    "why": _why(leg, states[place], verdicts),
                 }
             )
     return rows
 
 
-def legs_document(state: Forwarding) -> Rows:
+def _used(order: tuple[int, ...], states: list[LegState]) -> int | None:
+    """The member that a bucket's flows take; None: nobody (``group_select`` in ``ebpf/lib/group.h``)."""
+    wanted = (LegState.UP, LegState.DOWN)
+    return next((place for one in wanted for place in order if states[place] is one), None)
+
+
+def _why(leg: str, state: LegState, verdicts: LegVerdicts) -> str:
+    """Who says that a leg is up or down, and since when."""
+    verdict = verdicts.of(leg)
+    if state is LegState.GONE:
+        return "suspended, or without its other end"
+    words = verdict.words if verdict is not None else ""
+    return f"{words}, and not even a last resort (D2)" if state is LegState.DROPPED else words
+
+
+def legs_document(state: Forwarding, verdicts: LegVerdicts) -> Rows:
     """Every leg that a route uses."""
     hops = {hop.leg: hop for hop in state.hops.values() if hop.leg}
     return [
         {
             "leg": state.leg_names[leg],
-            "state": leg_state.name.lower(),
+            "state": leg_state.words,
             "port": state.ports[hops[leg].port].ifname if hops[leg].port in state.ports else "",
             "next_router": state.ports[hops[leg].far].namespace if hops[leg].far in state.ports else "",
             "mtu": hops[leg].mtu,
+            "why": _why(state.leg_names[leg], leg_state, verdicts),
         }
         for leg, leg_state in state.legs.items()
     ]
 
 
-def ports_document(state: Forwarding) -> Rows:
+def ports_document(state: Forwarding, verdicts: LegVerdicts) -> Rows:
     """Every port, and who may send by it."""
     return [
         {
@@ -76,7 +98,7 @@ def ports_document(state: Forwarding) -> Rows:
     ]
 
 
-DOCUMENTS: Mapping[str, Callable[[Forwarding], Rows]] = {
+DOCUMENTS: Mapping[str, Callable[[Forwarding, LegVerdicts], Rows]] = {
     "fib": fib_document,
     "groups": groups_document,
     "legs": legs_document,

@@ -35,9 +35,11 @@ def adopted_book(objects: Iterable[KernelObject]) -> IdBook:
         elif isinstance(item, KernelRoute) and item.table != MAIN_TABLE:
             floor["table"] = max(floor["table"], item.table - names.TABLE_BASE)
         elif isinstance(item, Nexthop):
-            floor["leg"] = max(floor["leg"], item.id)
+            group = names.parse_group_number(item.id)
+            kind: IdKind = "leg" if group is None else "group"
+            floor[kind] = max(floor[kind], item.id if group is None else group)
         elif isinstance(item, NexthopGroup):
-            floor["group"] = max(floor["group"], item.id - names.GROUP_BASE)
+            floor["group"] = max(floor["group"], names.parse_group_number(item.id) or 0)
     return IdBook(numbers, floor)
 
 

@@ -11,6 +11,8 @@ from dataplane.compile.context import Compilation
 from dataplane.compile.forwarder import with_forwarder
 from dataplane.compile.health import compile_health_checks
 from dataplane.compile.instance import compile_instances
+from dataplane.compile.leg import leg_states
+from dataplane.compile.leg_notes import leg_notes
 from dataplane.compile.not_built import notes
 from dataplane.compile.peering import compile_peerings
 from dataplane.compile.route_table import compile_route_tables
@@ -25,6 +27,7 @@ from dataplane.config.placement import Placement
 from dataplane.model.desired import Desired
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook, Numbering
+from dataplane.model.leg import NO_VERDICTS, LegVerdicts
 
 PASSES: tuple[Callable[[Compilation], None], ...] = (
     compile_host,
@@ -47,6 +50,7 @@ def compile_network(
     remembered: Mapping[str, IPv4Address],
     facts: HostFacts | None = None,
     here: str = "",
+    verdicts: LegVerdicts = NO_VERDICTS,
 ) -> Desired:
     """The desired state of this host.
 
@@ -56,6 +60,7 @@ def compile_network(
         remembered: instance id -> the address that it was given before.
         facts: what this host can do; where it is not asked, what every stock kernel can.
         here: the id of this host; empty where the file names no hosts.
+        verdicts: what is said of legs; those that nobody speaks of count as up (D1).
 
     Raises:
         InvalidConfig: an instance cannot have an address (R79), or the file insists on a forwarder that this host
@@ -63,11 +68,19 @@ def compile_network(
     """
     numbering = Numbering(book)
     placement = Placement(loaded.network, here)
-    c = Compilation(loaded, numbering, assign_addresses(loaded, remembered), facts or HostFacts(), placement)
+    states, addresses = leg_states(loaded.network, verdicts), assign_addresses(loaded, remembered)
+    c = Compilation(loaded, numbering, addresses, facts or HostFacts(), placement, verdicts, states)
     for compile_pass in PASSES:
         compile_pass(c)
     desired = Desired(
-        c.wanted, tuple(c.declared), notes(loaded.network), numbering.book(), frozenset(numbering.used), c.addresses
+        c.wanted,
+        tuple(c.declared),
+        (*notes(loaded.network), *leg_notes(c)),
+        numbering.book(),
+        frozenset(numbering.used),
+        c.addresses,
+        verdicts,
+        states,
     )
     # Last, since it is made of what all passes have asked for.
     return with_forwarder(desired, loaded, facts or HostFacts())

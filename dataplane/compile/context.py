@@ -20,9 +20,11 @@ from dataplane.config.vswitch import VSwitch, gateway_of
 from dataplane.errors import BugError
 from dataplane.model import names
 from dataplane.model.desired import Declared, Wanted
+from dataplane.model.forwarding import LegState
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import Numbering
 from dataplane.model.kernel import KernelObject, Key
+from dataplane.model.leg import NO_VERDICTS, LegVerdicts
 from dataplane.model.resource import Origin, Resource
 
 
@@ -36,6 +38,8 @@ class Compilation:
         addresses: instance id -> its address.
         facts: what this host can do.
         placement: what of the network is on which host, and which of them this one is.
+        verdicts: what is said of legs.
+        leg_states: router interface -> its state, of those that are down.
     """
 
     loaded: Loaded
@@ -43,6 +47,8 @@ class Compilation:
     addresses: Mapping[str, IPv4Address]
     facts: HostFacts
     placement: Placement
+    verdicts: LegVerdicts = NO_VERDICTS
+    leg_states: Mapping[str, LegState] = field(default_factory=dict)
     wanted: dict[Key, Wanted] = field(default_factory=dict)
     declared: list[Declared] = field(default_factory=list)
 

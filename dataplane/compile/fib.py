@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from dataplane.compile.context import Compilation
-from dataplane.compile.leg import group_of, legs_of
+from dataplane.compile.leg import group_number, group_of, legs_of
 from dataplane.compile.rib import CLOUD_SERVICES, Rib, RibEntry, is_hidden
 from dataplane.compile.sender import probe_sources_of
 from dataplane.compile.service import services_of
 from dataplane.compile.tunnel import NEXT_HOP_TUNNEL, VPC_TUNNEL
 from dataplane.config.next_hop import InstanceHop
 from dataplane.model import names
-from dataplane.model.kernel import KernelRoute, NexthopGroup, RouteType
+from dataplane.model.kernel import KernelRoute, Nexthop, NexthopGroup, RouteType
 
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 
@@ -123,12 +123,14 @@ class FibBuilder:
             for instance in instances
         )
 
-    def groups(self, rib: Rib) -> Iterator[tuple[NexthopGroup, RibEntry]]:
-        """The next-hop groups that the table's routes point at."""
+    def groups(self, rib: Rib) -> Iterator[tuple[Nexthop | NexthopGroup, RibEntry]]:
+        """The next-hop groups that the table's routes point at, and their places; each once."""
+        seen: set[int] = set()
         for entry in rib.custom():
-            group = group_of(self._c, self._vpc_id, entry.next_hop)
-            if group is not None:
-                yield group, entry
+            number = group_number(self._c, self._vpc_id, entry.next_hop)
+            if number is not None and number not in seen:
+                seen.add(number)
+                yield from ((item, entry) for item in group_of(self._c, self._vpc_id, entry.next_hop))
 
     def _closing(self, table: int) -> KernelRoute:
         return KernelRoute(self._namespace, table, DEFAULT_ROUTE, RouteType.UNREACHABLE, metric=names.MAX_METRIC)
@@ -190,8 +192,8 @@ class FibBuilder:
             return self._via_instance(base, entry.next_hop.instance, view)
         if view.from_router_interface:
             return _typed(base, RouteType.PROHIBIT)
-        group = group_of(self._c, self._vpc_id, entry.next_hop)
-        nexthop = group.id if group is not None else legs_of(self._c, entry.next_hop)[0].id
+        group = group_number(self._c, self._vpc_id, entry.next_hop)
+        nexthop = group if group is not None else legs_of(self._c, entry.next_hop)[0].id
         return KernelRoute(self._namespace, table, entry.destination, nexthop=nexthop, source=self._far_source)
 
     def _via_instance(self, base: KernelRoute, instance_id: str, view: View) -> KernelRoute:

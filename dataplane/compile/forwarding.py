@@ -64,6 +64,7 @@ class _Compiler:
         self._hops: dict[int, Hop] = {}
         self._groups: dict[int, Group] = {}
         self._states: dict[int, LegState] = {}
+        self._down = desired.leg_states
 
     def compile(self) -> Forwarding:
         ports = {link.port: self._port(link) for link in self._scene.links.values()}
@@ -200,7 +201,7 @@ class _Compiler:
             self._states[item.id] = LegState.GONE
         else:
             self._hops[number] = self._hop(number, link, item.via, item.id)
-            self._states[item.id] = LegState.UP
+            self._states[item.id] = self._down.get(self._name("leg", item.id), LegState.UP)
         return number
 
     def _group(self, item: NexthopGroup) -> int:

@@ -40,12 +40,13 @@ def compile_peerings(c: Compilation) -> None:
         for item in _objects(c, connection_id, connection):
             c.add(item, resource, origin, *units)
         reason = why_not_forwarding(connection)
+        state = _state(connection, reason)
         c.declare(
             Declared(
                 resource,
                 origin,
-                _state(connection, reason),
-                reason,
+                state,
+                reason or _legs_down(c, ends),
                 kernel_object=_where(c, connection),
                 unit=units[0],
             )
@@ -56,6 +57,12 @@ def _state(connection: PeeringConnection, reason: str) -> str:
     if connection.initiator is None or connection.acceptor is None:
         return "Disconnected"  # R5: an end that has no peer added yet
     return "Inactive" if reason else "Active"
+
+
+def _legs_down(c: Compilation, ends: list[PeeringEnd]) -> str:
+    """Which of its legs is down, and who says so; the connection itself forwards, and general routing uses it."""
+    verdicts = ((end.router_interface, c.verdicts.of(end.router_interface)) for end in ends)
+    return "; ".join(f"leg {leg} is {one.words}" for leg, one in verdicts if one is not None and one.state == "down")
 
 
 def _where(c: Compilation, connection: PeeringConnection) -> str:

@@ -38,12 +38,17 @@ def _namespace_sysctls(namespace: str, patterns: Mapping[str, str], *, forwardin
 
 
 def router_sysctls(namespace: str) -> list[Sysctl]:
-    """Of a router: forwards, hashes flows on ports too; a port checks sources from birth until it is told otherwise."""
+    """Of a router: forwards, hashes flows on ports too; a port checks sources from birth until it is told otherwise.
+
+    A next hop that changes is news of itself alone: by default the kernel tells of every route behind it as well, which
+    takes milliseconds in a flip, and overruns whoever listens.
+    """
     birth = "net/ipv4/conf/default/rp_filter"
     return [
         *(item for item in _namespace_sysctls(namespace, _ROUTER, forwarding=True) if item.name != birth),
         Sysctl(namespace, birth, "1"),
         Sysctl(namespace, "net/ipv4/fib_multipath_hash_policy", "1"),
+        Sysctl(namespace, "net/ipv4/nexthop_compat_mode", "0"),
     ]
 
 

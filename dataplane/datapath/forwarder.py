@@ -45,11 +45,13 @@ class Found:
         differs: what is not as a state wants it, in words; empty where nothing is to be written.
         programs: hook -> the kernel's number of the program that ports are to run; none where another has to be loaded.
         devices: the ports that XDP has a device to send to for.
+        is_loss: nothing differs but legs that go.
     """
 
     differs: tuple[str, ...] = ()
     programs: Mapping[Hook, int] = field(default_factory=dict)
     devices: frozenset[int] = frozenset()
+    is_loss: bool = False
 
 
 class Forwarder:
@@ -65,6 +67,11 @@ class Forwarder:
     def program(self, hook: Hook) -> int:
         """The descriptor of a program, good for as long as this is open."""
         return self._fds[PROGRAMS[hook]]
+
+    @property
+    def legs_fd(self) -> int:
+        """The descriptor of ``dp_leg``, good for as long as this is open."""
+        return self._fds["dp_leg"]
 
     def program_ids(self) -> dict[Hook, int]:
         """The kernel's numbers of the programs."""
@@ -149,12 +156,8 @@ class Forwarder:
         return {leg: LegState(value[0]) for leg, value in enumerate(self._values("dp_leg"))}
 
     def carry_from(self, other: "Forwarder") -> None:
-        """Take counters and the health of legs over from other maps; of numbers that have a place here."""
-        down = bytes([LegState.DOWN])
-        rooms = {name: libbpf.map_info(self._fds[name]).max_entries for name in (*_COUNTERS, "dp_leg")}
-        for leg, value in enumerate(other._values("dp_leg")):
-            if value == down and leg < rooms["dp_leg"]:
-                libbpf.update(self._fds["dp_leg"], _key(leg), down)
+        """Take counters over from other maps, of numbers that have a place here. Legs are as the state says."""
+        rooms = {name: libbpf.map_info(self._fds[name]).max_entries for name in _COUNTERS}
         for name in _COUNTERS:
             rows = [row for row in other._per_cpu(name) if any(row[1]) and _number(row[0]) < rooms[name]]
             keys, values = b"".join(key for key, _ in rows), b"".join(value for _, value in rows)
@@ -226,9 +229,10 @@ def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
             change = forwarder.update_to(state)
         except NoRoomError as error:
             return Found((f"map {error} is too small",))
-        words = (*change.words, *(("pins of another version",) if len(folders) > 1 else ()))
+        others = ("pins of another version",) if len(folders) > 1 else ()
         devices = (port for port in ports if forwarder.has_device(port, state.ports[port].ifindex))
-        return Found(words, forwarder.program_ids(), frozenset(devices))
+        is_loss = change.is_loss and not others
+        return Found((*change.words, *others), forwarder.program_ids(), frozenset(devices), is_loss)
 
 
 def settle(state: Forwarding) -> None:

@@ -19,6 +19,8 @@ XDP = "dp_xdp"
 
 PORT_PRESENT, PORT_CHECK_MAC, PORT_CHECK_SOURCE, PORT_TX = 1, 2, 4, 8
 
+BPF_F_MMAPABLE = 1 << 10
+
 _u8, _u16, _u32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
 _Address = _u8 * 4
 _Mac = _u8 * 6
@@ -152,7 +154,7 @@ def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
         "dp_nexthop": MapSpec(_u32, _Hop),
         "dp_group": MapSpec(_u32, _u32),
         "dp_group_slot": MapSpec(_u32, _Group),
-        "dp_leg": MapSpec(_u32, _u8),
+        "dp_leg": MapSpec(_u32, _u8, BPF_F_MMAPABLE),
         "dp_leg_count": MapSpec(_u32, _Count),
         "dp_reason": MapSpec(_u32, _Count),
         "dp_tx": MapSpec(_u32, _u32),

@@ -20,10 +20,12 @@ class MapSpec:
     Args:
         key: the ctypes type of its keys.
         value: of its values; of a per-CPU map, of the value of one CPU.
+        flags: as it is made with (``BPF_F_*``).
     """
 
     key: type[Any]
     value: type[Any]
+    flags: int = 0
 
     @property
     def layouts(self) -> dict[str, Layout]:

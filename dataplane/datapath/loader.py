@@ -73,7 +73,8 @@ class ProgramSpec:
 
         Where the first is the same, another program can go on with the maps that are there.
         """
-        layouts = json.dumps(layouts_of(self.maps), sort_keys=True)
+        flags = {name: spec.flags for name, spec in self.maps.items()}
+        layouts = json.dumps([layouts_of(self.maps), flags], sort_keys=True)
         parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), self.flags)
         return f"{_hash(layouts, self.flags)[:_SHARED]}-{_hash(*parts, self.types, layouts)[:16]}"
 
@@ -265,6 +266,8 @@ def _check_sizes(spec: ProgramSpec, where: Path) -> None:
             raise BugError(
                 f"map {where / name} has {info.key_size}+{info.value_size} bytes, not {expected}; report this"
             )
+        if info.map_flags & wanted.flags != wanted.flags:
+            raise BugError(f"map {where / name} has the flags {info.map_flags:#x}, not {wanted.flags:#x}; report this")
 
 
 def _remove(folder: Path) -> None:

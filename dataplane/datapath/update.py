@@ -23,6 +23,10 @@ _U32 = struct.Struct("=I")
 _WORDS = {"dp_leg": "leg", "dp_nexthop": "next hop", "dp_group": "group", "dp_fib": "route", "dp_port": "port"}
 
 
+_BADNESS: Mapping[int, int] = {LegState.UP: 0, LegState.DOWN: 1, LegState.DROPPED: 2, LegState.GONE: 2}
+"""How much less traffic a leg gets; what is no state at all is never used (``group_select``)."""
+
+
 class NoRoomError(Exception):
     """A map is too small for what it holds together with what is to come."""
 
@@ -65,6 +69,13 @@ class Update:
     @property
     def is_empty(self) -> bool:
         return not self.deletions and not any(entries.count for _, entries in self.writes)
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether nothing is written but legs that go."""
+        return not self.deletions and [bool(entries.count) for _, entries in self.writes] == [
+            place == 0 for place in range(len(self.writes))
+        ]
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -195,15 +206,19 @@ def _place_groups(wanted: Mapping[bytes, bytes], content: Content) -> tuple[dict
 
 
 def _legs(state: Forwarding, content: Content) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-    """The legs that go and those that come; the file says no more of them, up or down is their health's to say."""
+    """The legs that get worse, and those that get better: traffic leaves the first at once, and comes to the others
+    once all that leads to them is in.
+
+    The map follows the state, whose legs are the verdicts that are remembered: so they stay as they are while nobody
+    probes (D3).
+    """
     lost: dict[bytes, bytes] = {}
     found: dict[bytes, bytes] = {}
     for leg, present in enumerate(content.legs):
-        is_gone = state.legs.get(leg) is LegState.GONE
-        if is_gone and present != LegState.GONE:
-            lost[_bytes(leg)] = bytes([LegState.GONE])
-        elif not is_gone and (present == LegState.GONE or (present and leg not in state.legs)):
-            found[_bytes(leg)] = bytes([LegState.UP])
+        wanted = state.legs.get(leg, LegState.UP)
+        if wanted != present:
+            is_lost = _BADNESS[wanted] > _BADNESS.get(present, _BADNESS[LegState.GONE])
+            (lost if is_lost else found)[_bytes(leg)] = bytes([wanted])
     return lost, found
 
 

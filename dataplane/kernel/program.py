@@ -36,7 +36,7 @@ class View:
         if self.found is None:
             return None
         forwarding = self.state.forwarding if self.state is not None else Forwarding()
-        return ForwarderState(forwarding, self.found.differs)
+        return ForwarderState(forwarding, self.found.differs, self.found.is_loss)
 
 
 def look(desired: Iterable[KernelObject]) -> View:

@@ -1,11 +1,13 @@
 """Desired state: which kernel objects must be there, and who asks for each of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+from dataplane.model.forwarding import LegState
 from dataplane.model.ids import IdBook, IdName
 from dataplane.model.kernel import KernelObject, Key
+from dataplane.model.leg import NO_VERDICTS, LegVerdicts
 from dataplane.model.resource import Origin, Resource
 
 
@@ -57,6 +59,8 @@ class Desired:
         book: the id book to remember before applying.
         used: the names in it that this configuration uses.
         addresses: instance id -> its address, given or chosen.
+        verdicts: what was said of legs.
+        leg_states: router interface -> its state, of those that are down.
     """
 
     wanted: Mapping[Key, Wanted]
@@ -65,6 +69,8 @@ class Desired:
     book: IdBook
     used: frozenset[IdName]
     addresses: Mapping[str, IPv4Address]
+    verdicts: LegVerdicts = NO_VERDICTS
+    leg_states: Mapping[str, LegState] = field(default_factory=dict)
 
 
 NOTHING = Desired({}, (), (), IdBook(), frozenset(), {})

@@ -178,11 +178,21 @@ class Hop:
 
 
 class LegState(IntEnum):
-    """What traffic may do with a leg (``DP_LEG_*``); before its first verdict it counts as up (D1)."""
+    """What traffic may do with a leg (``DP_LEG_*``); before its first verdict it counts as up (D1).
+
+    DOWN legs are the last resort of a group whose legs are all down (D2, ``use_all``); DROPPED ones are not even that
+    (``on_all_down: drop``). GONE is what the file says: suspended, or without its other end.
+    """
 
     UP = 0
     DOWN = 1
     GONE = 2
+    DROPPED = 3
+
+    @property
+    def words(self) -> str:
+        """The state as a person reads it."""
+        return "down" if self is LegState.DROPPED else self.name.lower()
 
 
 class GroupMode(StrEnum):

@@ -35,6 +35,9 @@ MAX_VNI = 16_777_215
 
 TABLE_BASE = 1_000
 GROUP_BASE = 100_000
+PLACE_BASE = 1_000_000
+PLACES = 32
+"""Room for the places of a group, in next-hop ids: the orders of four legs are 24 (R51)."""
 
 MAX_METRIC = 4_294_967_295
 """The metric of the closing ``unreachable default`` of every table."""
@@ -131,6 +134,18 @@ def table_number(table_id: int) -> int:
 def group_number(group_id: int) -> int:
     """The kernel's next-hop id of a group; legs use their id as it is, well below."""
     return GROUP_BASE + group_id
+
+
+def place_number(group_id: int, place: int) -> int:
+    """The kernel's next-hop id of a place of a group, from 0; above those of all groups."""
+    return PLACE_BASE + group_id * PLACES + place
+
+
+def parse_group_number(nexthop_id: int) -> int | None:
+    """The id of the group that a next-hop id is, or is a place of; None for a leg's."""
+    if nexthop_id >= PLACE_BASE:
+        return (nexthop_id - PLACE_BASE) // PLACES
+    return nexthop_id - GROUP_BASE if nexthop_id >= GROUP_BASE else None
 
 
 def vni(kind: str, path: str) -> int:

@@ -18,11 +18,13 @@ class ForwarderState:
     Args:
         forwarding: what the maps hold, in numbers of ours; which slot of a map it is in is the loader's choice.
         differs: of an observed one, what is not so, in words; empty where an apply has nothing to do.
+        is_loss: of an observed one, whether nothing differs but legs that go: then it comes before all else.
         namespace: the one that the command runs in.
     """
 
     forwarding: Forwarding = field(hash=False)
     differs: tuple[str, ...] = ()
+    is_loss: bool = False
     namespace: str = names.HOST
 
     @property

@@ -5,8 +5,10 @@ removed after its replacement is in; but the rule of a port that is still to be 
 table is closed and empty, and that of a port that goes, goes after it: no packet is ever looked up where its port does
 not belong. The underlay filter is in before any link that VXLAN packets could come in by, and goes after the last one.
 The forwarder is told once the kernel's own tables are complete, and before anything is taken out of them: its state
-first, then the programs that look it up, and in the opposite order when they go.
-A leg turns into a blackhole only after the groups have let it go or are gone themselves, because the kernel
+first, then the programs that look it up, and in the opposite order when they go. Of a leg that goes, and nothing else,
+it is told before the kernel's next hops change, since that is one store; of one that comes back after them (make before
+break).
+A next hop turns into a blackhole only after its group has let the others go or is gone itself, because the kernel
 refuses a blackhole among several members.
 """
 
@@ -46,28 +48,29 @@ class Stage(IntEnum):
     LINK_SYSCTL = 7
     ADDRESS = 8
     NEIGHBOUR = 9
-    NEXTHOP = 10
-    GROUP = 11
-    ROUTE = 12
-    RULE = 13
-    FORWARDER_STATE = 14
-    FAR_END = 15
-    PROGRAM = 16
-    PROGRAM_REMOVAL = 17
-    FAR_END_REMOVAL = 18
-    FORWARDER_STATE_REMOVAL = 19
-    RULE_REMOVAL = 20
-    ROUTE_REMOVAL = 21
-    GROUP_REMOVAL = 22
-    BLACKHOLE = 23
-    NEXTHOP_REMOVAL = 24
-    NEIGHBOUR_REMOVAL = 25
-    ADDRESS_REMOVAL = 26
-    LINK_REMOVAL = 27
-    UNDERLAY_FILTER_REMOVAL = 28
-    PORT_RULE_REMOVAL = 29
-    CLOSING_ROUTE_REMOVAL = 30
-    NAMESPACE_REMOVAL = 31
+    LEG_LOSS = 10
+    NEXTHOP = 11
+    GROUP = 12
+    ROUTE = 13
+    RULE = 14
+    FORWARDER_STATE = 15
+    FAR_END = 16
+    PROGRAM = 17
+    PROGRAM_REMOVAL = 18
+    FAR_END_REMOVAL = 19
+    FORWARDER_STATE_REMOVAL = 20
+    RULE_REMOVAL = 21
+    ROUTE_REMOVAL = 22
+    GROUP_REMOVAL = 23
+    BLACKHOLE = 24
+    NEXTHOP_REMOVAL = 25
+    NEIGHBOUR_REMOVAL = 26
+    ADDRESS_REMOVAL = 27
+    LINK_REMOVAL = 28
+    UNDERLAY_FILTER_REMOVAL = 29
+    PORT_RULE_REMOVAL = 30
+    CLOSING_ROUTE_REMOVAL = 31
+    NAMESPACE_REMOVAL = 32
 
     @property
     def is_removal(self) -> bool:
@@ -116,6 +119,8 @@ def stage_of(action: Action) -> Stage:
         if isinstance(item, KernelRoute) and item.metric:
             return Stage.CLOSING_ROUTE_REMOVAL
         return _REMOVING[type(item)]
+    if isinstance(action.before, ForwarderState) and action.before.is_loss:
+        return Stage.LEG_LOSS
     if isinstance(item, Sysctl):
         return Stage.SYSCTL if item.ifname is None else Stage.LINK_SYSCTL
     if isinstance(item, Nexthop):

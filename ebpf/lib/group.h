@@ -9,6 +9,7 @@
 #define DP_LEG_UP 0 /* before its first verdict a leg counts as up (D1) */
 #define DP_LEG_DOWN 1
 #define DP_LEG_GONE 2 /* suspended, or without its other end: never used */
+#define DP_LEG_DROPPED 3 /* down, and not even a last resort: on_all_down is drop (D2) */
 
 struct dp_member {
     __u32 nexthop;
@@ -24,7 +25,8 @@ struct dp_group {
     __u8 order[DP_BUCKETS * DP_MEMBERS];
 };
 
-BPF_ARRAY(dp_leg, __u8, DP_LEGS);
+/* The prober stores a verdict by mmap, without a system call: a value takes 8 bytes there. */
+BPF_F_TABLE("array", __u32, __u8, dp_leg, DP_LEGS, BPF_F_MMAPABLE);
 BPF_PERCPU_ARRAY(dp_leg_count, struct dp_count, DP_LEGS);
 
 /* A group's number -> its slot. Contents are never overwritten, since a reader would see half of both: a changed group
@@ -40,7 +42,9 @@ static __always_inline __u32 leg_state(__u32 leg)
     return state ? *state : DP_LEG_GONE;
 }
 
-/* The next hop of a flow; 0: the group has nobody left. With all legs down each is used as if it were up (D2). */
+/* The next hop of a flow; 0: the group has nobody left. With all legs down each is used as if it were up (D2), but for
+ * those that are gone or dropped.
+ */
 static __always_inline __u32 group_select(__u32 id, __u32 bucket)
 {
     __u32 *slot = dp_group.lookup(&id);

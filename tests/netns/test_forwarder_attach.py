@@ -125,6 +125,7 @@ DAMAGES: list[tuple[Callable[[str], None], set[Key]]] = [
     (redirect_a_route, {STATE}),
     (lambda _: overwrite("dp_port", 1, bytes(24)), {STATE}),
     (lambda _: overwrite("dp_leg", 1, b"\x02"), {STATE}),
+    (lambda _: overwrite("dp_leg", 1, b"\x01"), {STATE}),
     (unpin_a_program, {STATE, PORT}),
     (unpin_a_map, {STATE, PORT}),
     (lambda _: libc.umount(str(bpffs.ROOT)), {STATE, PORT}),
@@ -132,7 +133,7 @@ DAMAGES: list[tuple[Callable[[str], None], set[Key]]] = [
 
 
 @pytest.mark.parametrize(
-    ("damage", "missed"), DAMAGES, ids=["program", "route", "port", "leg", "pin", "map pin", "mount"]
+    ("damage", "missed"), DAMAGES, ids=["program", "route", "port", "leg", "verdict", "pin", "map pin", "mount"]
 )
 def test_20_damage_by_hand_is_seen_and_mended(
     applied: AppliedNetwork, hook: str, damage: Callable[[str], None], missed: set[Key]
@@ -145,12 +146,6 @@ def test_20_damage_by_hand_is_seen_and_mended(
     assert planned(applied, hook) == {}
     assert applied.session().status().is_healthy
     assert applied.ping("ecs-1", "192.168.1.10")
-
-
-def test_a_health_verdict_in_the_map_is_nobodys_damage(applied: AppliedNetwork, hook: str) -> None:
-    """Whether a leg is up is not the file's to say."""
-    overwrite("dp_leg", 1, b"\x01")
-    assert planned(applied, hook) == {}
 
 
 def test_a_foreign_filter_elsewhere_stays_and_one_in_our_place_is_named(network: AppliedNetwork) -> None:

@@ -1,5 +1,6 @@
 """Faults at the border that `why` must name: VBRs, their lines, the data centre behind them (R26-R54)."""
 
+from dataplane.model import names
 from dataplane.observe.why.code import Code
 from dataplane.observe.why.explain import Question
 from tests.fakes.networks import TWO_CIRCUITS
@@ -99,9 +100,9 @@ AT_THE_BORDER = (
         question=Question("ecs-2", "172.16.5.5", size_bytes=1400),
     ),
     _border(
-        "the leg is made a blackhole",
-        drift(Code.DRIFT, "vpc-a", "pcx-1:"),
-        by_hand=("dp-vpc-vpc-a ip nexthop replace id {leg ri-a1} blackhole proto 219",),
+        "the leg's place in its group is made a blackhole",
+        drift(Code.DRIFT, "vpc-a", "active_standby"),
+        by_hand=(f"dp-vpc-vpc-a ip nexthop replace id {names.place_number(1, 0)} blackhole proto 219",),
     ),
 )
 """Faults of the two-circuit network (R39-R54). Nobody is at the far end of its lines, so no ping can agree."""

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Issue 2, item 3, and what issue 4 adds.
-RULES = "R1-R6 R8-R9 R11-R15 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R134 D5-D24"
+RULES = "R1-R6 R8-R9 R11-R15 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R134 D2 D5-D24"
 
 PEERING, VBR, VPC = "unit/config/test_peering", "unit/config/test_vbr", "unit/config/test_vpc"
 VSWITCH, TABLE, MERGE = "unit/config/test_vswitch", "unit/config/test_route_table", "unit/config/test_merge"
@@ -72,8 +72,12 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R42": ("no two health checks have one source", f"{VBR}::*_r42_*"),
     "R48": ("a leg of a group without a health check is warned about (D24)", f"{TABLE}::*_r48_*"),
     "R49": ("three routing methods, the groups for routes of a VPC to VBRs", f"{TABLE}::*_r49_*"),
-    "R50": ("active_standby: two different router interfaces", f"{TABLE}::*_r50_*"),
-    "R51": ("load_balance: two to four, weights of 1 to 255 that are equal", f"{TABLE}::*_r51_*"),
+    "R50": ("active_standby: two different router interfaces", f"{TABLE}::*_r50_*", "netns/test_legs::*_r50_*"),
+    "R51": (
+        "load_balance: two to four, weights of 1 to 255 that are equal",
+        f"{TABLE}::*_r51_*",
+        "netns/test_legs::*_r51_*",
+    ),
     "R52": ("every member of a group leads to a VBR", f"{TABLE}::*_r52_*"),
     "R57": ("the system table is there without being written", f"{VSWITCH}::*_r57_*"),
     "R58": ("10 route tables, the system table included", f"{TABLE}::*_r58_*"),
@@ -134,6 +138,11 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R106": ("a bandwidth is required across regions, within its quota", f"{PEERING}::*_r106_*"),
     "R110": ("a second connection of the same VPCs is warned about", f"{PEERING}::*_r110_*"),
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
+    "D2": (
+        "with all legs down each is used as if up, but for those that drop",
+        "unit/agent/test_legs::*_d2_*",
+        "netns/test_legs::*_d2_*",
+    ),
     "D5": ("as a key: the bandwidth of a connection; its enforcement comes later", f"{PEERING}::*_d5_*"),
     "D6": ("quotas have defaults that the file changes", f"{TABLE}::*_d6_*", f"{PEERING}::*_d6_*"),
     "D7": ("states are spelled as in R4, and each bad one has a reason", f"{LIFE}::*_d7_*", f"{PEERING}::*_d7_*"),

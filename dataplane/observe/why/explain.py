@@ -15,6 +15,7 @@ from dataplane.observe.why.code import Code
 from dataplane.observe.why.compare import Comparison, Disagreement
 from dataplane.observe.why.elsewhere import host_of
 from dataplane.observe.why.hops import Hop, hops_of
+from dataplane.observe.why.legs import legs_down
 from dataplane.observe.why.parties import Party, Start, find_party, nearest_instance, start_of
 from dataplane.observe.why.scene import Scene
 from dataplane.observe.why.trace import Trace
@@ -228,7 +229,8 @@ class Explainer:
         prefer = _preferences(live)
         configured = walk(self._scene, packet, start.namespace, start.ingress, prefer=prefer)
         verdict = self._verdict(configured, packet, expected)
-        notes = (*((start.note,) if start.note else ()), *self._other_members(configured, packet, start, prefer))
+        others = self._other_members(configured, packet, start, prefer)
+        notes = (*((start.note,) if start.note else ()), *legs_down(self.atlas, configured), *others)
         hops = hops_of(self.atlas, configured)
         if live is None or self.live is None:
             return Direction(packet, start, configured, verdict, notes=notes, configured_hops=hops)
@@ -271,10 +273,12 @@ class Explainer:
         scene = self.live.scene if self.live is not None else self._scene
         notes = []
         for step in trace.steps:
+            seen = {None, step.egress}  # several places of a group lead to one leg
             for number, _ in step.group.members if step.group is not None else ():
                 leg = scene.nexthop(step.namespace, number)
-                if not isinstance(leg, Nexthop) or leg.ifname in (None, step.egress):
+                if not isinstance(leg, Nexthop) or leg.ifname in seen:
                     continue
+                seen.add(leg.ifname)
                 other = walk(
                     scene, packet, start.namespace, start.ingress, prefer={**prefer, step.namespace: leg.ifname or ""}
                 )

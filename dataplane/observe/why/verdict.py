@@ -175,6 +175,8 @@ class Judge:
 
     def _blackhole(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         where = self._atlas.place(ending.namespace)
+        if isinstance(ending.subject, Nexthop) and names.parse_group_number(ending.subject.id) is not None:
+            return self._nobody_left(trace, ending.subject, where)
         if isinstance(ending.subject, Nexthop):
             return self._dead_leg(ending.subject, where)
         route = ending.subject if isinstance(ending.subject, KernelRoute) else None
@@ -185,14 +187,34 @@ class Judge:
         text = f"{route.destination} has a dead next hop: {reason}" if route is not None and reason else ending.text
         return Verdict(Code.BLACKHOLE, where, text or "the route is a blackhole", "start it, or name another next hop")
 
+    def _nobody_left(self, trace: Trace, place: Nexthop, where: str) -> Verdict:
+        """A group without a leg that may be used: none forwards, or all are down and to be dropped (D2)."""
+        route = trace.last.route if trace.last is not None else None
+        legs = self._atlas.peers_used_by(route) if route is not None else ()
+        connections = [self._atlas.network.router_interfaces[leg].connection for leg in legs]
+        dead = (self._dead_connection(Resource("peering_connection", one), where) for one in connections)
+        found = next((verdict for verdict in dead if verdict is not None), None)
+        if found is not None:
+            return found
+        wish = self._atlas.wanted(place)
+        reason = self._atlas.reasons.get(wish.owner, "") if wish is not None else ""
+        remedy = (
+            f"mend a line; `dataplane datapath leg {legs[0]} auto` takes back what was said by hand" if legs else ""
+        )
+        return Verdict(Code.BLACKHOLE, where, f"no leg is left: {reason}" if reason else "no leg is left", remedy)
+
     def _dead_leg(self, leg: Nexthop, where: str) -> Verdict:
         wish = self._atlas.wanted(leg)
-        connection_id = wish.owner.id if wish is not None else ""
-        connection = self._atlas.network.peering_connections.get(connection_id)
-        if wish is None or connection is None:
+        if wish is None or wish.owner.id not in self._atlas.network.peering_connections:
             return Verdict(Code.BLACKHOLE, where, f"next hop {leg.id} is a blackhole")
+        found = self._dead_connection(wish.owner, where)
         reason = self._atlas.reasons.get(wish.owner, "")
-        text = f"connection {connection_id}: {reason}"
+        return found or Verdict(Code.NOT_BUILT, where, f"connection {wish.owner.id}: {reason}", "", wish.origin)
+
+    def _dead_connection(self, resource: Resource, where: str) -> Verdict | None:
+        """Why a connection forwards nothing; None where it does."""
+        connection_id, connection = resource.id, self._atlas.network.peering_connections[resource.id]
+        text = f"connection {connection_id}: {self._atlas.reasons.get(resource, '')}"
         path = ("peering_connections", connection_id)
         if connection.initiator is None or connection.acceptor is None:
             missing = "initiator" if connection.initiator is None else "acceptor"
@@ -201,7 +223,7 @@ class Judge:
             if end.state == "suspended":
                 origin = self._atlas.loaded.origin(*path, role, "state")
                 return Verdict(Code.SUSPENDED, where, text, f"write `state: active` at its {role}", origin)
-        return Verdict(Code.NOT_BUILT, where, text or "not built by this version", "", wish.origin)
+        return None
 
     def _prohibited(self, trace: Trace, packet: Packet, ending: Ending) -> Verdict:
         where, step = self._atlas.place(ending.namespace), trace.last

@@ -4,6 +4,7 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,19 @@ from dataplane.agent.store import Applied, State, Store
 from dataplane.config import Source
 from dataplane.errors import HostError
 from dataplane.model.ids import IdBook
+from dataplane.model.leg import LegVerdict, LegVerdicts
 from dataplane.model.memory import Memory
 
 STATE = State(
     IdBook({("port", "instance/a"): 1, ("table", "v/system"): 2}, {"table": 7}),
     Memory({("vpc", "v", "cidr"): "10.0.0.0/8"}),
     Applied((Source("a.yaml", "version: 1\n"),), "2026-01-01T00:00:00+00:00"),
+    LegVerdicts(
+        {
+            ("ri-1", "hand"): LegVerdict("down", "hand", "2026-01-02T00:00:00+00:00"),
+            ("ri-1", "health"): LegVerdict("up", "health", "2026-01-03T00:00:00+00:00"),
+        }
+    ),
 )
 
 
@@ -25,6 +33,31 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     Store(tmp_path / "state").save(STATE)
     assert Store(tmp_path / "state").load() == STATE
     assert (tmp_path / "state" / "state.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_d3_a_file_of_before_there_were_verdicts_is_read_and_becomes_the_present_one(tmp_path: Path) -> None:
+    store, path = Store(tmp_path), tmp_path / "state.sqlite"
+    store.save(STATE)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE legs")
+        database.execute("PRAGMA user_version = 2")
+        database.commit()
+    old = store.load()
+    assert old == replace(STATE, legs=LegVerdicts())
+    store.save(replace(old, legs=STATE.legs))
+    assert store.load() == STATE
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("row", [("ri-9", "somebody", "down"), ("ri-9", "hand", "sideways")])
+def test_a_verdict_that_nobody_can_have_is_damage(tmp_path: Path, row: tuple[str, str, str]) -> None:
+    Store(tmp_path).save(STATE)
+    with closing(sqlite3.connect(tmp_path / "state.sqlite")) as database:
+        database.execute("INSERT INTO legs VALUES (?, ?, ?, '')", row)
+        database.commit()
+    state = Store(tmp_path).load()
+    assert state.is_new and "unknown verdict" in state.notice
 
 
 def test_no_file_is_a_new_state(tmp_path: Path) -> None:

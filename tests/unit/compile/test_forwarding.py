@@ -1,6 +1,5 @@
 """The forwarder's state says what the kernel objects say; what it cannot say, it leaves to the kernel."""
 
-import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
@@ -29,7 +28,6 @@ from dataplane.model.kernel import (
     KernelRoute,
     Namespace,
     Neighbour,
-    NexthopGroup,
     RouteType,
     Rule,
     Sysctl,
@@ -124,24 +122,6 @@ def test_suspending_changes_a_leg_and_its_next_hop_and_no_route() -> None:
     gone = {after.leg_names[leg] for leg, state in after.legs.items() if state is LegState.GONE}
     assert gone == {"ri-v1", "ri-a1"}
     assert {hop.how for hop in after.hops.values() if after.leg_names.get(hop.leg) in gone} == {How.BLACKHOLE}
-
-
-@pytest.mark.parametrize("suspended", ["", "ri-v1", "ri-v2"])
-def test_the_kernel_uses_the_members_that_the_forwarder_would(suspended: str) -> None:
-    """Both take the first that is not gone of active and standby, and all of those that share."""
-    text = (
-        re.sub(rf"(router_interface: {suspended}, vbr: vbr-.)", r"\1, state: suspended", CIRCUITS)
-        if suspended
-        else CIRCUITS
-    )
-    wanted = desired(text)
-    state = compile_forwarding(wanted)
-    for wish in wanted.wanted.values():
-        if isinstance(wish.object, NexthopGroup):
-            group = state.groups[wish.object.id - 100_000]
-            live = [member.leg for member in group.members if state.legs[member.leg] is not LegState.GONE]
-            used = live[:1] if group.mode is GroupMode.ACTIVE_STANDBY else live
-            assert [leg for leg, _ in wish.object.members] == sorted(used)
 
 
 def test_group_names_are_read_back() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from dataplane.model.host import HostFacts
-from dataplane.model.kernel import Address, NexthopGroup, Rule, VlanLink, VlanMode
+from dataplane.model.kernel import Address, Rule, VlanLink, VlanMode
 from tests.fakes.networks import TWO_CIRCUITS, desired
 from tests.fakes.walk import Fate, Walk
 
@@ -68,24 +68,6 @@ def test_each_probe_is_bound_to_its_leg() -> None:
     assert len({rule.table for rule in probes}) == 2
     sources = {str(i.address) for i in objects if isinstance(i, Address) and i.ifname == "lo"}
     assert {"192.168.10.1/32", "192.168.10.2/32"} <= sources
-
-
-def test_r50_the_group_keeps_its_id_when_a_leg_is_suspended() -> None:
-    def group(text: str) -> NexthopGroup:
-        objects = [wish.object for wish in desired(text).wanted.values()]
-        return next(item for item in objects if isinstance(item, NexthopGroup))
-
-    before, after = group(TWO_CIRCUITS), group(TWO_CIRCUITS.replace("vbr: vbr-1}", "vbr: vbr-1, state: suspended}"))
-    assert before.id == after.id
-    assert [weight for _, weight in before.members] == [1]
-    assert before.members != after.members
-
-
-def test_r51_load_balancing_has_every_live_leg() -> None:
-    text = TWO_CIRCUITS.replace("{active_standby: {active: ri-a1, standby: ri-a2}}", "{load_balance: [ri-a1, ri-a2]}")
-    objects = [wish.object for wish in desired(text).wanted.values()]
-    (group,) = [item for item in objects if isinstance(item, NexthopGroup)]
-    assert len(group.members) == 2
 
 
 SECOND_VPC = """

@@ -227,21 +227,45 @@ def test_new_routes_are_in_before_old_ones_go() -> None:
 @pytest.mark.parametrize(
     ("in_the_map", "wanted", "written"),
     [
-        (LegState.DOWN, LegState.UP, None),
         (LegState.UP, LegState.UP, None),
-        (LegState.GONE, LegState.UP, LegState.UP),
-        (LegState.DOWN, LegState.GONE, LegState.GONE),
+        (LegState.DOWN, LegState.DOWN, None),
         (LegState.GONE, LegState.GONE, None),
+        (LegState.UP, LegState.DOWN, "first"),
+        (LegState.DOWN, LegState.DROPPED, "first"),
+        (LegState.DOWN, LegState.GONE, "first"),
+        (LegState.DOWN, LegState.UP, "after its groups"),
+        (LegState.GONE, LegState.DOWN, "after its groups"),
+        (LegState.DROPPED, LegState.UP, "after its groups"),
+        (LegState.GONE, LegState.UP, "after its groups"),
+        (9, LegState.UP, "after its groups"),
     ],
 )
-def test_d1_only_whether_a_leg_is_gone_is_the_files_to_say(
-    in_the_map: LegState, wanted: LegState, written: LegState | None
+def test_d3_the_map_follows_the_verdicts_that_are_remembered(
+    in_the_map: int, wanted: LegState, written: str | None
 ) -> None:
+    """Make before break: what gets worse is written before all else, what gets better once its groups lead to it."""
     content = applied(empty(), network())
     content = replace(content, legs=content.legs[:1] + bytes([in_the_map]) + content.legs[2:])
     change = update(network(leg=wanted), SIZES, content)
-    found = dict(row for name, entries in change.writes if name == "dp_leg" for row in rows(entries))
-    assert found == ({} if written is None else {U32.pack(1): bytes([written])})
+    found = [(place, dict(rows(entries))) for place, (name, entries) in enumerate(change.writes) if name == "dp_leg"]
+    names = [name for name, _ in change.writes]
+    places = {"first": 0, "after its groups": names.index("dp_group") + 1}
+    expected = {} if written is None else {places[written]: {U32.pack(1): bytes([wanted])}}
+    assert {place: row for place, row in found if row} == expected
+    assert change.is_loss == (written == "first")
+
+
+def test_a_leg_that_goes_with_anything_else_is_no_mere_loss() -> None:
+    content = applied(empty(), network())
+    assert update(network(leg=LegState.DOWN), SIZES, content).is_loss
+    assert not update(network(leg=LegState.DOWN, mac=OTHER_MAC), SIZES, content).is_loss
+    assert not update(network(), SIZES, content).is_loss
+
+
+def test_a_leg_that_nobody_has_is_up_for_whoever_gets_its_number() -> None:
+    content = replace(applied(empty(), network()), legs=bytes(9) + bytes([LegState.DOWN]) + bytes(6))
+    change = update(network(), SIZES, content)
+    assert [dict(rows(entries)) for _, entries in change.writes if entries.count] == [{U32.pack(9): b"\0"}]
 
 
 @pytest.mark.parametrize(
