@@ -23,6 +23,7 @@
 #include "lib/trace.h"
 #include "lib/walk.h"
 #include "lib/rewrite.h"
+#include "lib/line.h"
 
 /* Devices that XDP sends to, by port id. An entry goes with its device. */
 BPF_DEVMAP(dp_tx, DP_PORTS);
@@ -47,6 +48,7 @@ int dp_tc(struct __sk_buff *skb)
     frame.port = trace_port(skb->ifindex - DP_IFINDEX_BASE);
     frame.is_tagged = skb->vlan_present;
     decide(&frame, &verdict, 1, 0);
+    line_check(skb, &frame, &verdict);
     trace_verdict(verdict.reason, verdict.out, verdict.ifindex, verdict.how);
     walk_count(&frame, &verdict, 1);
     if (verdict.reason >= DP_FIRST_DROP)
@@ -57,7 +59,9 @@ int dp_tc(struct __sk_buff *skb)
     struct dp_ipv4 *ip = frame.data + DP_ETHER_BYTES;
     if ((void *)(ip + 1) > frame.end)
         return TC_ACT_SHOT;
-    rewrite(ether, ip, &verdict);
+    rewrite(ether, ip, &verdict, verdict.how != DP_HOW_LINE);
+    if (verdict.how == DP_HOW_LINE)
+        return line_redirect(&verdict, ip->destination);
     if (verdict.how == DP_HOW_PEER)
         return bpf_redirect_peer(verdict.ifindex, 0);
     return bpf_redirect(verdict.ifindex, 0);
@@ -71,7 +75,7 @@ static __always_inline int xdp_forward(struct dp_frame *frame, struct dp_verdict
     int action = XDP_DROP;
 
     if ((void *)(ip + 1) <= frame->end) {
-        rewrite(ether, ip, verdict);
+        rewrite(ether, ip, verdict, 1); /* no line: decide() */
 #ifdef DP_TRACE
         action = XDP_REDIRECT; /* where no device is, none is asked for */
 #else

@@ -8,13 +8,13 @@ from pathlib import Path
 from dataplane.agent.store import Store
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.forwarding import compile_forwarding
+from dataplane.compile.hook import port_hooks
 from dataplane.config import Loaded, load_sources
 from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.model.desired import Desired
 from dataplane.model.forwarding import Forwarding, Learned, Port, PortKind
 from dataplane.model.ids import IdBook
-from dataplane.model.kernel import KernelRoute
 from dataplane.model.path import Packet
 from dataplane.model.simulation import Hook
 from dataplane.observe.simulation import Journey, travel
@@ -52,17 +52,12 @@ def applied(state_dir: Path) -> tuple[Desired, Forwarding]:
 
 
 def _with_lines(desired: Desired) -> tuple[Desired, Forwarding]:
-    """The state with MACs made up for what only the line's card and ARP know, as if both had spoken."""
-    links, neighbours = {}, {}
+    """The state with a MAC made up for what only the line's card knows."""
+    links = {}
     for port in compile_forwarding(desired).ports.values():
         if port.kind is PortKind.LINE:
             links[port.namespace, port.ifname] = (names.mac_address("line", port.name), _LINE_MTU)
-    for wish in desired.wanted.values():
-        route = wish.object
-        if isinstance(route, KernelRoute) and (route.namespace, route.ifname or "") in links and route.via is not None:
-            place = (route.namespace, route.ifname or "", route.via)
-            neighbours[place] = names.mac_address("far", str(route.via))
-    return desired, compile_forwarding(desired, Learned(links, neighbours))
+    return desired, compile_forwarding(desired, Learned(links))
 
 
 def simulate(state: Forwarding, hook: Hook, port: Port, packet: Packet) -> Journey:
@@ -74,5 +69,7 @@ def simulate(state: Forwarding, hook: Hook, port: Port, packet: Packet) -> Journ
     """
     from dataplane.datapath.simulate import simulator
 
+    hooks = port_hooks(state, hook)
     with simulator(state) as there:
-        return travel(state, there.run, hook, port, packet)
+        # At XDP, the router of a line goes on at tc, as it does under real ports.
+        return travel(state, lambda _, at, frame: there.run(hooks[at], at, frame), hook, port, packet)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dataplane.compile.forwarding import compile_forwarding
+from dataplane.compile.hook import line_doors, port_hooks
 from dataplane.config import InvalidConfig, Loaded, Problem
 from dataplane.model import names
 from dataplane.model.desired import Declared, Desired, Wanted
-from dataplane.model.forwarding import Forwarding, Learned, Port, PortKind
+from dataplane.model.forwarding import Forwarding, Learned, PortKind
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import (
@@ -25,14 +26,11 @@ from dataplane.model.kernel import (
     VlanLink,
 )
 from dataplane.model.resource import NOWHERE, Origin, Resource
-from dataplane.model.simulation import Hook
 
 RESOURCE = Resource("forwarder", "this host")
 MAX_XDP_MTU_BYTES = 3506
 """Of a veth with a program in native mode: a frame has to fit into one page (veth_xdp_set)."""
 _TENANTS = (PortKind.INSTANCE, PortKind.SERVICE)
-_NEVER_XDP = (PortKind.LINE, PortKind.TUNNEL)
-"""A VXLAN link takes no XDP program in native mode, and the stand-in of a line has its tag in the metadata."""
 
 
 def with_forwarder(desired: Desired, loaded: Loaded, facts: HostFacts) -> Desired:
@@ -94,26 +92,28 @@ def forwarder_objects(state: Forwarding, veths: Iterable[Veth] | None) -> tuple[
         veths: of the network, where XDP is asked for.
     """
     alone = replace(state, book=IdBook(), used=frozenset())
-    is_xdp = veths is not None
-    programs = (PortProgram(port.namespace, port.ifname, _hook(port, is_xdp)) for port in state.ports.values())
+    hooks = port_hooks(state, "tc" if veths is None else "xdp")
+    doors = [state.ports[door] for door in sorted(line_doors(state))] if veths is not None else []
+    before = {door.far for door in doors}
+    programs = (
+        PortProgram(port.namespace, port.ifname, hooks[port.id], is_target=port.id in before)
+        for port in state.ports.values()
+    )
     tenants = {(port.namespace, port.ifname) for port in state.ports.values() if port.kind in _TENANTS}
-    far_ends = (
+    far_ends = [
         FarEnd(veth.b.namespace, veth.b.ifname)
         for veth in veths or ()
         if veth.a is not None and veth.b is not None and (veth.a.namespace, veth.a.ifname) in tenants
-    )
+    ]
+    far_ends += [FarEnd(door.namespace, door.ifname) for door in doors]
     return (ForwarderState(alone), *far_ends, *programs)
 
 
 def _learned(desired: Desired, facts: HostFacts) -> Learned:
-    """What lines have from their card. Whom ARP finds on them is not among it: nobody is told when that changes."""
+    """What lines have from their card."""
     items = (wish.object for wish in desired.wanted.values())
     lines = [item for item in items if isinstance(item, VlanLink) and item.parent in facts.devices]
     return Learned({(line.namespace, line.ifname): facts.devices[line.parent] for line in lines})
-
-
-def _hook(port: Port, is_xdp: bool) -> Hook:
-    return "xdp" if is_xdp and port.kind not in _NEVER_XDP else "tc"
 
 
 def _declared(state: Forwarding, hook: str, origin: Origin) -> Declared:

@@ -99,7 +99,14 @@ class _Compiler:
             link.mac,
             source,
             far.mac if far is not None and link.kind in _TENANTS else "",
+            self._far_port(link),
         )
+
+    def _far_port(self, link: Link) -> int:
+        """The port at the other end of a link; 0 where that is no router."""
+        if link.far is None or link.far.namespace not in self._scene.routers:
+            return 0
+        return names.parse_port_ifindex(link.far.ifindex) or 0
 
     def _allowed_source(self, link: Link) -> IPv4Address | None:
         """The one address that may send from an instance's port, be it the kernel's check or a rule that says so."""
@@ -158,9 +165,18 @@ class _Compiler:
         if route.nexthop is not None:
             return self._by_nexthop(route.namespace, route.nexthop)
         if _is_on_link(route):
-            return stop(Reason.NO_NEIGHBOUR)
+            return self._by_line(route)
         address = route.via or route.destination.network_address
         return self._by_neighbour(route.namespace, route.ifname or "", address)
+
+    def _by_line(self, route: KernelRoute) -> Leaf:
+        """A line's own subnet (D20): to each address there itself, since the kernel finds MACs on a line as it goes."""
+        link = self._scene.links.get((route.namespace, route.ifname or ""))
+        if link is None or link.how is not How.LINE:
+            return stop(Reason.NO_NEIGHBOUR)
+        number = self._numbering.number("next_hop", f"{self._name('port', link.port)} {route.destination}")
+        self._hops[number] = self._hop(number, link, None, leg=0)
+        return Leaf(LeafKind.HOP, number)
 
     def _on_link(self, route: KernelRoute, best: dict[IPv4Network, KernelRoute]) -> dict[IPv4Network, Leaf]:
         """Whom the router has met in a subnet that it is itself in."""
@@ -216,8 +232,11 @@ class _Compiler:
         self._groups[number] = Group(number, item.namespace, GroupMode(called.mode), tuple(members))
         return number
 
-    def _hop(self, number: int, link: Link, address: IPv4Address, leg: int) -> Hop:
-        far = link.far if link.far is not None and link.far.namespace in self._scene.routers else None
+    def _hop(self, number: int, link: Link, address: IPv4Address | None, leg: int) -> Hop:
+        """The next hop to an address behind a link; None: to the destination itself, on a line."""
+        if link.how is How.LINE or address is None:
+            # Nobody tells us whose MAC it is, and when that changes: the kernel's neighbour table decides each time.
+            return Hop(number, link.how, link.port, link.ifindex, "", link.mac, link.mtu, 0, leg, address)
         return Hop(
             number,
             link.how,
@@ -226,7 +245,7 @@ class _Compiler:
             self._scene.neighbours[link.namespace, link.ifname].get(address, ""),
             link.mac,
             link.mtu,
-            names.parse_port_ifindex(far.ifindex) or 0 if far is not None else 0,
+            self._far_port(link),
             leg,
         )
 

@@ -84,8 +84,6 @@ class Scene:
         self.neighbours: dict[Place, dict[IPv4Address, str]] = defaultdict(dict)
         self.permanent: dict[Place, list[IPv4Address]] = defaultdict(list)
         self._checked: set[Place] = set()
-        for (namespace, ifname, address), mac in learned.neighbours.items():
-            self.neighbours[namespace, ifname][address] = mac
         for item in everything:
             self._add(item, learned)
         for rules in self.rules.values():

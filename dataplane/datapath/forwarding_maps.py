@@ -51,9 +51,13 @@ class _Hop(ctypes.Structure):
         ("leg", _u32),
         ("mtu", _u16),
         ("how", _u16),
+        ("to", _Mac),
         ("source_mac", _Mac),
-        ("mac", _Mac),
     )
+
+
+class _LineAnswer(ctypes.Structure):
+    _fields_ = (("jiffy", _u64), ("port", _u32), ("via", _Address), ("is_known", _u32), ("zero", _u32))
 
 
 class _Member(ctypes.Structure):
@@ -158,6 +162,7 @@ def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
         "dp_leg_count": MapSpec(_u32, _Count),
         "dp_reason": MapSpec(_u32, _Count),
         "dp_tx": MapSpec(_u32, _u32),
+        "dp_line": MapSpec(_u32, _LineAnswer),
     }
     defines = sizes.defines
     if is_traced:
@@ -225,8 +230,8 @@ def _port(port: Port) -> _Port:
 
 
 def _hop(hop: Hop) -> _Hop:
-    macs = (_Mac(*mac_bytes(mac)) for mac in (hop.source_mac, hop.mac))
-    return _Hop(hop.port, hop.ifindex, hop.far, hop.leg, hop.mtu, hop.how, *macs)
+    to = mac_bytes(hop.mac) if hop.via is None else hop.via.packed + bytes(2)
+    return _Hop(hop.port, hop.ifindex, hop.far, hop.leg, hop.mtu, hop.how, _Mac(*to), _Mac(*mac_bytes(hop.source_mac)))
 
 
 def _group(group: Group, room: int) -> bytes:

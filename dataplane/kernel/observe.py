@@ -190,8 +190,10 @@ class _Reader:
             self._read_tunnels(socket, name, links, journey)
             if is_router:
                 self._objects |= {seen.key: seen for seen in program.read(socket, name, links, self._programs)}
-            elif self._programs.found is not None:
-                self._objects |= {seen.key: seen for seen in offload.read(name, links)}
+            if self._programs.found is not None:
+                # Of a router, only what joins it to others: the door of a line's router is a far end.
+                ends = [one for one in links if not is_router or one.ifname.startswith(names.TRANSIT_PREFIX)]
+                self._objects |= {seen.key: seen for seen in offload.read(name, ends)}
         except HostError as error:
             raise HostError(f"cannot read the state {place(name)}: {error}") from error
         self.read_sysctls(name)

@@ -55,7 +55,7 @@ def _set_devices(places: Mapping[str, Sequence[Action]], present: Forwarder | No
     """Tell XDP the devices of its ports. One that is missing fails when its program is attached."""
     for namespace, batch in places.items():
         items = [action.object for action in batch if action.verb is not Verb.DELETE]
-        ifnames = [item.ifname for item in items if isinstance(item, PortProgram) and item.hook == "xdp"]
+        ifnames = [item.ifname for item in items if isinstance(item, PortProgram) and item.needs_device]
         if not ifnames or present is None or visits.go(namespace) is not None:
             continue
         for ifname in ifnames:

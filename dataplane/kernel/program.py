@@ -5,7 +5,7 @@ Reads only. A program is ours by the filter's name and priority (``tc.py``); at 
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dataplane.datapath import forwarder, libbpf
 from dataplane.kernel import link, netns, tc
@@ -50,8 +50,8 @@ def look(desired: Iterable[KernelObject]) -> View:
             state = item
     if state is None:
         return View(forwarder.look(None), None, wanted)
-    at_xdp = {place for place, wish in wanted.items() if wish.hook == "xdp"}
-    ports = [port.id for port in state.forwarding.ports.values() if (port.namespace, port.ifname) in at_xdp]
+    known = {place for place, wish in wanted.items() if wish.needs_device}
+    ports = [port.id for port in state.forwarding.ports.values() if (port.namespace, port.ifname) in known]
     return View(forwarder.look(state.forwarding, ports), state, wanted)
 
 
@@ -71,8 +71,11 @@ def read(socket: NetlinkSocket, namespace: str, links: Iterable[Link], view: Vie
         wish = view.wanted.get((namespace, one.ifname))
         hook = wish.hook if wish is not None and wish.hook in present else next(iter(present))
         is_alone = present == {hook: current.get(hook)}
-        has_device = hook == "tc" or names.parse_port_ifindex(one.ifindex) in devices
-        yield PortProgram(namespace, one.ifname, hook, is_alone and has_device)
+        is_target = wish is not None and wish.is_target
+        seen = PortProgram(namespace, one.ifname, hook, is_alone, is_target)
+        if seen.needs_device and names.parse_port_ifindex(one.ifindex) not in devices:
+            seen = replace(seen, is_current=False)
+        yield seen
 
 
 def is_our_xdp(number: int) -> bool:

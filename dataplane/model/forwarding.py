@@ -128,6 +128,7 @@ class Port:
         mac: its own; empty where it is not known (a line's is its card's), and then nothing is forwarded from it.
         source: the one address that may send from it; None: any.
         source_mac: the one MAC that may; empty: any.
+        far: the port at the other end of its link, where that is a router of this host; else 0.
     """
 
     id: int
@@ -140,6 +141,7 @@ class Port:
     mac: str = ""
     source: IPv4Address | None = None
     source_mac: str = ""
+    far: int = 0
 
 
 class How(IntEnum):
@@ -159,11 +161,12 @@ class Hop:
     Args:
         port: the port id that it leaves by; 0 for a blackhole.
         ifindex: of that port's device.
-        mac: of whom it is sent to; empty where that is not known yet.
-        source_mac: of the port itself.
+        mac: of whom it is sent to; empty where that is not known yet, and on a line, where only the kernel knows it.
+        source_mac: of the port itself; empty where that is not known.
         mtu: of the link, in bytes of an IP packet.
         far: the port of the router that the link leads to, where the walk goes on; 0 where it leaves our routers.
         leg: the leg that it is; 0 for one that is none.
+        via: on a line, the address of whom it is sent to; None there: the destination itself. None elsewhere.
     """
 
     id: int
@@ -175,6 +178,7 @@ class Hop:
     mtu: int = 0
     far: int = 0
     leg: int = 0
+    via: IPv4Address | None = None
 
 
 class LegState(IntEnum):
@@ -299,11 +303,9 @@ class Learned:
 
     Args:
         links: (namespace, ifname) -> MAC and MTU in bytes, of lines, which have them from their card.
-        neighbours: (namespace, ifname, address) -> MAC, as ARP found them.
     """
 
     links: Mapping[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
-    neighbours: Mapping[tuple[str, str, IPv4Address], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,10 @@ def is_router_mark(alias: str) -> bool:
     return parsed is not None and parsed[0] in ("vpc", "vbr")
 
 
+TRANSIT_PREFIX = "dpr"
+"""How the ports begin by which routers are joined to others (``port_ifname`` of "r")."""
+
+
 def port_ifname(letter: str, port_id: int) -> str:
     """The interface name of a port: ``dpi7`` for an instance port, ``dpr9`` for a router interface."""
     return f"dp{letter}{port_id}"

@@ -42,16 +42,23 @@ class PortProgram:
     Args:
         hook: where it sits: at the device's driver (XDP) or behind it (tc ingress).
         is_current: of an observed one, whether it is the program that is loaded, and all that it needs is there.
+        is_target: it is at tc, and XDP of other ports sends to its device all the same.
     """
 
     namespace: str
     ifname: str
     hook: Hook
     is_current: bool = True
+    is_target: bool = False
 
     @property
     def key(self) -> Key:
         return ("program", self.namespace, self.ifname)
+
+    @property
+    def needs_device(self) -> bool:
+        """Whether XDP has to know its device."""
+        return self.hook == "xdp" or self.is_target
 
     def needs(self) -> tuple[Key, ...]:
         # Without its state a program would drop everything that comes in.

@@ -147,10 +147,11 @@ def leaf_words(state: Forwarding, leaf: Leaf) -> str:
 
 
 def hop_words(state: Forwarding, number: int) -> str:
-    """Where a next hop leads to: a leg by its router interface, everything else by its port."""
+    """Where a next hop leads to: a leg by its router interface, everything else by its port; on a line, to whom."""
     hop = state.hops[number]
     port = state.ports.get(hop.port)
     if hop.leg:
         gone = "" if state.legs[hop.leg] is LegState.UP else f" ({state.legs[hop.leg].name.lower()})"
         return f"by {state.leg_names[hop.leg]}{gone}"
-    return f"to {port.name}" if port is not None else Reason.BLACKHOLE.words
+    via = f" via {hop.via}" if hop.via is not None else ""
+    return f"to {port.name}{via}" if port is not None else Reason.BLACKHOLE.words

@@ -2,7 +2,7 @@
 #define DP_HOW_NONE 0      /* no such next hop */
 #define DP_HOW_PEER 1      /* a veth whose far end is in another namespace */
 #define DP_HOW_REDIRECT 2  /* any other device, through its egress */
-#define DP_HOW_LINE 3      /* a VLAN link: the tag is put on by its egress */
+#define DP_HOW_LINE 3      /* a VLAN link: the kernel finds the MAC, its egress puts the tag on */
 #define DP_HOW_TUNNEL 4    /* a VXLAN link */
 #define DP_HOW_BLACKHOLE 5 /* its leg is gone or suspended: silent, and it goes on attracting its prefix */
 
@@ -13,8 +13,11 @@ struct dp_nexthop {
     __u32 leg;     /* 0: none */
     __u16 mtu;     /* bytes of an IP packet */
     __u16 how;
-    __u16 source_mac[3];
-    __u16 mac[3]; /* of whom it is sent to; zero: not resolved */
+    /* Whom it is sent to: its MAC; zero: not resolved. On a line its IPv4 address, then zero, since only the kernel hears
+     * whose MAC that is and when it changes; 0.0.0.0: the destination itself, as in a route without a gateway.
+     */
+    __u16 to[3];
+    __u16 source_mac[3]; /* of the port; zero: not known, and then neither is the MTU of a line */
 };
 
 BPF_ARRAY(dp_nexthop, struct dp_nexthop, DP_NEXTHOPS);
@@ -31,7 +34,7 @@ static __always_inline __u32 nexthop_admit(const struct dp_nexthop *nexthop, __u
 {
     if (nexthop->how == DP_HOW_BLACKHOLE)
         return DP_BLACKHOLE;
-    if (mac_is_zero(nexthop->mac) || mac_is_zero(nexthop->source_mac))
+    if ((nexthop->how != DP_HOW_LINE && mac_is_zero(nexthop->to)) || mac_is_zero(nexthop->source_mac))
         return DP_NO_NEIGHBOUR;
     if (bytes > nexthop->mtu)
         return DP_TOO_BIG;

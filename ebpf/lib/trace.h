@@ -54,6 +54,18 @@ static __always_inline void trace_router(__u32 number, __u32 port)
 #endif
 }
 
+/* The walk ended earlier than it was looked at. */
+static __always_inline void trace_back(__u32 routers)
+{
+#ifdef DP_TRACE
+    __u32 zero = 0;
+    struct dp_trace *trace = dp_trace.lookup(&zero);
+
+    if (trace)
+        trace->routers = routers;
+#endif
+}
+
 static __always_inline void trace_route(__u32 table, __u32 leaf, __u32 group, __u32 bucket, __u32 nexthop)
 {
 #ifdef DP_TRACE

@@ -11,7 +11,7 @@ struct dp_verdict {
     __u32 out;
     __u32 how;
     __u16 source_mac[3];
-    __u16 mac[3];
+    __u16 to[3]; /* struct dp_nexthop */
 };
 
 /* The bytes that count against an MTU: of one segment, where the kernel will cut the packet up itself. */
@@ -70,7 +70,7 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
 {
     struct dp_ipv4 *ip = frame->data + DP_ETHER_BYTES;
     struct dp_port *port = port_lookup(frame->port);
-    struct dp_nexthop *nexthop = 0;
+    struct dp_nexthop *nexthop = 0, *before = 0;
     __u32 id = frame->port, bytes, hash;
 
     verdict->reason = DP_NO_PORT;
@@ -97,6 +97,15 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
         verdict->reason = nexthop_admit(nexthop, bytes);
         if (verdict->reason != DP_FORWARDED)
             return;
+        /* A line is tc's. Its router runs tc where it is joined to others: the packet is left there, as if the walk
+         * had been one router shorter, and that program goes on (dataplane/compile/hook.py).
+         */
+        if (is_xdp && nexthop->how == DP_HOW_LINE && before) {
+            nexthop = before;
+            trace_back(i);
+            break;
+        }
+        before = nexthop;
         verdict->leg[i] = nexthop->leg;
         verdict->routers = i + 1;
         id = nexthop->far;
@@ -129,7 +138,7 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
 #pragma unroll
     for (int i = 0; i < 3; i++) {
         verdict->source_mac[i] = nexthop->source_mac[i];
-        verdict->mac[i] = nexthop->mac[i];
+        verdict->to[i] = nexthop->to[i];
     }
 }
 

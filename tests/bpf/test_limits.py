@@ -1,6 +1,7 @@
 """What happens at the ends of things: a full table (test 57), a long walk (D17), a way that XDP cannot go."""
 
 import errno
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -140,11 +141,47 @@ def test_what_is_dropped_on_the_way_is_counted_where_it_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("how", [How.LINE, How.TUNNEL])
-def test_a_line_and_a_tunnel_are_left_to_tc_and_the_kernel(how: How) -> None:
-    """XDP would have to make the tag or the outer header itself."""
+def test_a_line_and_a_tunnel_at_the_first_router_are_left_to_tc_and_the_kernel(how: How) -> None:
+    """XDP would have to find the MAC, and make the tag or the outer header itself."""
     state = chain(1, Leaf(LeafKind.HOP, 1))
     hop = Hop(1, how, 1, 1_000_001, MAC, MAC, 1500)
     with filled(Forwarding(state.ports, state.tables, {1: hop})) as there:
         frame = packet("10.0.0.1", 1, "10.9.0.1", 2)
         assert there.run("xdp", 1, frame).reason is Reason.KERNEL_ONLY
         assert (there.run("tc", 1, frame).reason, there.run("tc", 1, frame).how) == (Reason.FORWARDED, how)
+
+
+def chain_to_a_line(length: int, **changes: object) -> Forwarding:
+    """Routers in a row, the last of which has a line."""
+    row = chain(length, Leaf(LeafKind.HOP, length))
+    line = Hop(length, How.LINE, length, 1_000_000 + length, "", MAC, 1500, 0, length, IPv4Address("10.10.10.2"))
+    return replace(row, hops={**row.hops, length: replace(line, **changes)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", range(2, MAX_ROUTERS + 1))
+def test_xdp_leaves_a_packet_at_the_door_of_a_lines_router(length: int) -> None:
+    """As if the walk had been a router shorter (TTL, counters, legs); tc goes on, and the kernel puts the MACs on."""
+    frame = packet("10.0.0.1", 1, "10.9.0.1", 2)
+    with filled(chain_to_a_line(length)) as there:
+        run = there.run("xdp", 1, frame)
+        assert (run.reason, run.out, run.how, len(run.steps)) == (Reason.FORWARDED, length - 1, How.PEER, length - 1)
+        assert run.frame == routed(frame, 64 - (length - 1), MAC, MAC)
+        assert there.counters(length) == {}
+        assert [there.leg_counter(leg).packets for leg in range(1, length + 1)] == [1] * (length - 1) + [0]
+        last = there.run("tc", length, run.frame)
+        assert (last.reason, last.out, last.how) == (Reason.FORWARDED, length, How.LINE)
+        assert last.frame == run.frame[:14] + routed(frame, 64 - length, MAC, MAC)[14:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "ttl", "reason"),
+    [({"mtu": 39}, 64, Reason.TOO_BIG), ({"source_mac": ""}, 64, Reason.NO_NEIGHBOUR), ({}, 3, Reason.TTL)],
+)
+def test_what_a_line_does_not_take_xdp_passes_at_the_first_router(
+    changes: dict[str, object], ttl: int, reason: Reason
+) -> None:
+    """As it came in, so that the kernel's own walk comes to the line's router, which answers."""
+    frame = routed(packet("10.0.0.1", 1, "10.9.0.1", 2), ttl, MAC, MAC)
+    with filled(chain_to_a_line(3, **changes)) as there:
+        run = there.run("xdp", 1, frame)
+        assert (run.reason, run.frame) == (reason, frame)

@@ -26,8 +26,8 @@ from dataplane.kernel import netns
 from dataplane.kernel.driver import KernelDriver
 from dataplane.kernel.lookup import KernelLookup
 from dataplane.model.desired import Desired
-from dataplane.model.forwarding import Forwarding, LeafKind, Learned, Port, PortKind, Reason, Verdict
-from dataplane.model.kernel import KernelRoute, Neighbour
+from dataplane.model.forwarding import Forwarding, How, LeafKind, Learned, Port, PortKind, Reason, Verdict
+from dataplane.model.kernel import Neighbour
 from dataplane.model.path import Answer, Packet
 from dataplane.model.simulation import Run
 from lab.topology import TOPOLOGIES
@@ -99,19 +99,15 @@ def forwarding(network: AppliedNetwork, text: str) -> Iterator[tuple[Simulator, 
 
 
 def learned(desired: Desired) -> Learned:
-    """The lines' own MACs as they are, and somebody at the far end of each."""
-    links, neighbours = {}, {}
+    """The lines' own MACs as they are."""
+    links = {}
     for port in compile_forwarding(desired).ports.values():
         if port.kind is PortKind.LINE:
             with netns.entered(port.namespace):
                 mac = Path(f"/sys/class/net/{port.ifname}/address")
                 found = command("cat", str(mac)) if mac.exists() else command("ip", "-o", "link", "show", port.ifname)
             links[port.namespace, port.ifname] = (mac_in(found), 1500)
-            for wish in desired.wanted.values():
-                route = wish.object
-                if isinstance(route, KernelRoute) and route.namespace == port.namespace and route.via is not None:
-                    neighbours[port.namespace, port.ifname, route.via] = PEER_MAC
-    return Learned(links, neighbours)
+    return Learned(links)
 
 
 def mac_in(text: str) -> str:
@@ -199,8 +195,6 @@ def agrees(
         # A port that is guarded by rules lets the kernel hear a spoofed packet to the router itself, and us not: local
         # addresses come before all rules.
         return run.reason in (Reason.LOCAL, Reason.MARTIAN, Reason.SPOOFED_SOURCE)
-    if run.reason is Reason.NO_NEIGHBOUR:
-        return answer.via is None and (answer.ifname or "").startswith("dpv")
     if run.verdict is not Verdict.FORWARD:
         return False
     leaf = run.steps[0].leaf
@@ -211,8 +205,9 @@ def agrees(
     if hop is None or state.hops[run.steps[0].hop].port != run.out:
         return False
     namespace = state.ports[run.out].namespace
-    mac = macs.get((namespace, answer.ifname or "", answer.via or target), PEER_MAC)
-    return hop.mac == mac
+    if hop.how is How.LINE:
+        return (hop.via or target) == (answer.via or target)
+    return hop.mac == macs.get((namespace, answer.ifname or "", answer.via or target))
 
 
 def is_refused_late(state: Forwarding, run: Run, target: IPv4Address) -> bool:

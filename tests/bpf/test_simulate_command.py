@@ -16,7 +16,11 @@ NETWORK = str(TOPOLOGIES / "standby-circuits" / "network.yaml")
     [
         ("ecs-1 ecs-2", 0, "forwarded", "instance/ecs-2", 1),
         ("ecs-1 172.16.0.9 --proto tcp --dport 443 --hook tc", 0, "forwarded", "line/vbr-1", 2),
-        ("ecs-1 172.16.0.9 --hook xdp", 3, "kernel_only", "peering_connection/pcx-1/initiator", 2),
+        ("ecs-1 172.16.0.9 --hook xdp", 0, "forwarded", "line/vbr-1", 2),
+        ("ecs-1 10.10.10.2 --hook tc", 0, "forwarded", "line/vbr-1", 2),
+        ("ecs-1 10.10.11.2 --hook xdp", 0, "forwarded", "line/vbr-2", 2),
+        ("ecs-1 172.16.0.9 --proto udp --size 1501 --hook xdp", 3, "too_big", "instance/ecs-1", 1),
+        ("line/vbr-1 10.10.10.2 --source 172.16.0.9", 3, "prohibited", "line/vbr-1", 1),
         ("line/vbr-2 ecs-1 --source 172.16.0.9 --hook xdp", 0, "forwarded", "instance/ecs-1", 2),
         ("line/vbr-2 ecs-1 --source 172.16.0.9 --hook tc", 0, "forwarded", "instance/ecs-1", 2),
         ("line/vbr-2 172.17.0.1 --source 172.16.0.9", 3, "prohibited", "line/vbr-2", 1),

@@ -67,6 +67,9 @@ class ForwardingModel:
             reason = self._leave(found, length)
             if reason is not None:
                 return Fate(reason, frame, routers=routers, hops=hops)
+            if is_xdp and hops and self._state.hops[found].how is How.LINE:
+                routers.pop()  # left at the door of the line's router, where tc goes on
+                break
             hops.append(found)
             far = self._state.hops[found].far
             if not is_xdp or far == 0:
@@ -79,7 +82,8 @@ class ForwardingModel:
         hop = self._state.hops[hops[-1]]
         if is_xdp and (hop.how in (How.LINE, How.TUNNEL) or hop.port not in self._state.ports):
             return Fate(Reason.KERNEL_ONLY, frame, routers=routers, hops=hops)
-        sent = routed(frame, ttl - len(hops), hop.mac, hop.source_mac)
+        macs = ("", "") if hop.how is How.LINE else (hop.mac, hop.source_mac)
+        sent = routed(frame, ttl - len(hops), *macs)
         return Fate(Reason.FORWARDED, sent, hop.port, routers, hops)
 
     def _admit(self, number: int, frame: bytes, is_tagged: bool) -> Reason | None:
@@ -162,17 +166,22 @@ class ForwardingModel:
         hop = self._state.hops[number]
         if hop.how is How.BLACKHOLE:
             return Reason.BLACKHOLE
-        if not hop.mac or not hop.source_mac:
+        if not hop.source_mac or (not hop.mac and hop.how is not How.LINE):
             return Reason.NO_NEIGHBOUR
         return Reason.TOO_BIG if length > hop.mtu else None
 
 
 def routed(frame: bytes, ttl: int, mac: str, source_mac: str) -> bytes:
-    """A frame after its last router: other MACs, another TTL, and a header checksum computed from nothing."""
+    """A frame after its last router: other MACs, another TTL, and a header checksum computed from nothing.
+
+    Args:
+        mac: with ``source_mac``; both empty on a line, where the kernel puts them on behind the program.
+    """
     header = bytearray(frame[14:34])
     header[8], header[10:12] = ttl, b"\0\0"
     header[10:12] = checksum(bytes(header))
-    return raw(mac) + raw(source_mac) + frame[12:14] + bytes(header) + frame[34:]
+    macs = raw(mac) + raw(source_mac) if mac else frame[:12]
+    return macs + frame[12:14] + bytes(header) + frame[34:]
 
 
 def checksum(data: bytes) -> bytes:

@@ -110,17 +110,18 @@ def _port(chance: random.Random, number: int, scale: Scale) -> Port:
 
 
 def _hop(chance: random.Random, number: int, scale: Scale) -> Hop:
-    how = chance.choice([How.PEER] * 12 + [How.REDIRECT, How.LINE, How.TUNNEL, How.BLACKHOLE])
+    how = chance.choice([How.PEER] * 12 + [How.REDIRECT, How.LINE, How.LINE, How.TUNNEL, How.BLACKHOLE])
     return Hop(
         number,
         how,
         0 if how is How.BLACKHOLE else (port := chance.randint(1, scale.ports)),
         0 if how is How.BLACKHOLE else 1_000_000 + port,
-        "" if chance.random() < 0.03 else chance.choice(MACS),
+        "" if how is How.LINE or chance.random() < 0.03 else chance.choice(MACS),
         "" if chance.random() < 0.03 else chance.choice(MACS),
         chance.choice([1500, 1500, 1400, 576, 9000, 65_535]),
         chance.randint(1, scale.ports) if chance.random() < 0.6 else 0,
         chance.randint(0, scale.legs),
+        IPv4Address(address(chance)) if how is How.LINE and chance.random() < 0.7 else None,
     )
 
 

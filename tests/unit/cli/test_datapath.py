@@ -41,6 +41,8 @@ def test_routes_say_where_they_lead() -> None:
     assert found["vpc-a/system", "192.168.1.10/32"]["says"] == "to instance/ecs-1"
     assert found["vpc-a/system", "172.16.0.0/16"]["says"] == "active standby over ri-a1, ri-a2"
     assert found["vpc-a/system", "10.10.10.2/32"]["says"] == "by ri-a1"
+    lines = {to: found["vbr//vbr-1/from_router_interface", to]["says"] for to in ("172.16.0.0/16", "10.10.10.0/30")}
+    assert lines == {"172.16.0.0/16": "to line/vbr-1 via 10.10.10.2", "10.10.10.0/30": "to line/vbr-1"}
     assert found["vpc-a/system", "0.0.0.0/0"]["verdict"] == "pass"
     assert "D16" in found["vpc-a/system/from_router_interface", "172.16.0.0/16"]["says"]
 
@@ -125,7 +127,7 @@ def test_a_packet_is_sent_as_asked(answer: Any) -> None:
 
 
 def test_the_next_hop_of_somebody_else_is_no_delivery(answer: Any) -> None:
-    step = Step(1, 9, Leaf(LeafKind.HOP, 7), 0, 0, 7)
+    step = Step(1, 9, Leaf(LeafKind.HOP, 10), 0, 0, 10)  # ecs-2's
     there = Run(Reason.FORWARDED.verdict, Reason.FORWARDED, FRAME, 3, How.PEER, (step,))
     answer(there)
     assert run("simulate", "ecs-1", "10.9.9.9").stdout.startswith("Handed to instance/ecs-2, which is not")

@@ -70,16 +70,30 @@ def test_xdp_prepares_the_far_ends_of_instances_only() -> None:
     assert ends == {(f"dp-i-ecs-{n}", "eth0") for n in (1, 2, 3)}
 
 
+def at_tc(found: Desired) -> dict[str, PortKind]:
+    """The ports at tc, by name."""
+    (state,) = objects(found, ForwarderState)
+    assert isinstance(state, ForwarderState)
+    ports = {(port.namespace, port.ifname): port for port in state.forwarding.ports.values()}
+    programs = [item for item in objects(found, PortProgram) if isinstance(item, PortProgram)]
+    there = [ports[item.namespace, item.ifname] for item in programs if item.hook == "tc"]
+    return {port.name: port.kind for port in there}
+
+
 def test_xdp_is_tc_where_xdp_cannot_be() -> None:
-    lines = desired(hooked(TWO_CIRCUITS, "xdp"))
-    tunnels = compile_network(network(hooked(THREE_HOSTS, "xdp")), IdBook(), {}, here="host-2")
-    for found, kind in ((lines, PortKind.LINE), (tunnels, PortKind.TUNNEL)):
-        (state,) = objects(found, ForwarderState)
-        assert isinstance(state, ForwarderState)
-        ports = {(port.namespace, port.ifname): port.kind for port in state.forwarding.ports.values()}
-        for item in objects(found, PortProgram):
-            assert isinstance(item, PortProgram)
-            assert (item.hook == "tc") == (ports[item.namespace, item.ifname] is kind)
+    tunnels = at_tc(compile_network(network(hooked(THREE_HOSTS, "xdp")), IdBook(), {}, here="host-2"))
+    assert tunnels and set(tunnels.values()) == {PortKind.TUNNEL}
+
+
+def test_xdp_leaves_the_router_of_a_line_to_tc_on_both_sides_of_its_doors() -> None:
+    """And prepares the door for frames, or each one that is sent there is lost (design, section 9)."""
+    found = desired(hooked(TWO_CIRCUITS, "xdp"))
+    connections = {f"peering_connection/pcx-{n}/{end}" for n in (1, 2) for end in ("initiator", "acceptor")}
+    assert at_tc(found).keys() == {"line/vbr-1", "line/vbr-2", *connections}
+    ends = [item for item in objects(found, FarEnd) if isinstance(item, FarEnd)]
+    doors = [item.namespace for item in ends if item.ifname != "eth0"]
+    assert sorted(doors) == ["dp-vbr-vbr-1", "dp-vbr-vbr-2"]
+    assert not objects(desired(hooked(TWO_CIRCUITS, "tc")), FarEnd)
 
 
 def test_xdp_with_large_packets_is_tc_and_says_so() -> None:

@@ -142,19 +142,38 @@ def test_next_hops_keep_their_numbers_when_others_come() -> None:
 
 
 def test_a_line_needs_what_only_the_host_knows() -> None:
-    """Its MAC is its card's, and its peer's is found by ARP: until both are known, the kernel forwards."""
+    """Its MAC and MTU are its card's. Its peer's MAC is the kernel's alone, so that its address is all there is."""
     wanted = desired(CIRCUITS)
     state = compile_forwarding(wanted)
     line = port(state, "line/vbr-1")
     assert line.mac == ""
-    assert leaf(state, "peering_connection/pcx-1/initiator", "10.10.10.0/30") == stop(Reason.NO_NEIGHBOUR)
-    place, mac, far = (line.namespace, line.ifname), "02:00:00:00:00:0a", "02:00:00:00:00:0b"
-    peer = IPv4Address("10.10.10.2")
-    known = compile_forwarding(wanted, Learned({place: (mac, 1400)}, {(*place, peer): far}))
+    mac = "02:00:00:00:00:0a"
+    known = compile_forwarding(wanted, Learned({(line.namespace, line.ifname): (mac, 1400)}))
     assert port(known, "line/vbr-1").mac == mac
-    for destination in ("172.16.0.0/16", "10.10.10.2/32"):
-        hop = known.hops[leaf(known, "peering_connection/pcx-1/initiator", destination).value]
-        assert (hop.how, hop.source_mac, hop.mac, hop.mtu) == (How.LINE, mac, far, 1400)
+    for destination, via in (("172.16.0.0/16", IPv4Address("10.10.10.2")), ("10.10.10.0/30", None)):
+        before, hop = (
+            compiled.hops[leaf(compiled, "peering_connection/pcx-1/initiator", destination).value]
+            for compiled in (state, known)
+        )
+        assert (before.how, before.source_mac, before.mac, before.via) == (How.LINE, "", "", via)
+        assert (hop.how, hop.source_mac, hop.mac, hop.mtu, hop.via, hop.far) == (How.LINE, mac, "", 1400, via, 0)
+
+
+def test_d16_what_came_in_by_a_line_has_no_next_hop_on_it() -> None:
+    """Split horizon: neither to what is behind the line nor to its own subnet, but for the VBR's own address."""
+    state = compile_forwarding(desired(CIRCUITS))
+    for destination in ("172.16.0.0/16", "10.10.10.0/30"):
+        assert leaf(state, "line/vbr-1", destination) == stop(Reason.PROHIBITED)
+    table = state.tables[port(state, "line/vbr-1").table]
+    led_to = [state.hops[found.value] for found in table.routes.values() if found.kind is LeafKind.HOP]
+    assert led_to and not any(hop.how is How.LINE for hop in led_to)
+
+
+def test_only_a_line_finds_macs_as_it_goes() -> None:
+    """Any other link in a subnet knows the permanent neighbours; the rest is the kernel's."""
+    routes = [KernelRoute(ROUTER, 1001, IPv4Network("10.0.0.0/24"), ifname="dpi1")]
+    state = of(*closed(1001, *routes), Rule(ROUTER, 200, 1001))
+    assert state.tables[1].routes[IPv4Network("10.0.0.0/24")] == stop(Reason.NO_NEIGHBOUR)
 
 
 def test_a_neighbour_inside_a_longer_prefix_is_not_reached_directly() -> None:
