@@ -22,11 +22,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": frozenset({"errors", "model", "config"}),
     "compile": frozenset({"errors", "model", "config", "compile"}),
     "plan": frozenset({"errors", "model", "plan"}),
+    # A process of its own that stays small: what it needs privileges for is handed to it (kernel/probe_socket.py).
+    "health": frozenset({"", "errors", "health"}),
     "datapath": frozenset({"errors", "model", "datapath"}),
     "kernel": frozenset({"errors", "model", "plan", "datapath", "kernel"}),
     # Status is a pure view of desired and observed state, which a session asks for; so it is below the agent.
     "observe": frozenset({"errors", "model", "config", "plan", "observe"}),
-    "agent": frozenset({"errors", "model", "config", "compile", "plan", "datapath", "kernel", "observe", "agent"}),
+    "agent": frozenset(
+        {"errors", "model", "config", "compile", "plan", "datapath", "kernel", "health", "observe", "agent"}
+    ),
     "cli": frozenset({"", "errors", "model", "config", "compile", "plan", "kernel", "agent", "observe", "cli"}),
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
