@@ -27,6 +27,12 @@ class PermissionDenied(HostError):
     exit_code = 6
 
 
+class AgentUnreachable(HostError):
+    """An agent's socket is there, and nobody answers."""
+
+    exit_code = 5
+
+
 class ConflictError(DataplaneError):
     """Somebody else's object, or somebody else's run, is in the way."""
 
