@@ -1,6 +1,6 @@
 """Performs a plan stage by stage: what depends on a failure is held back, everything else goes on (style, rule 5)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -71,16 +71,21 @@ class Execution:
     failed_units: set[str] = field(default_factory=set)
 
 
-def execute(plan: Plan, driver: Driver, progress: Progress | None = None) -> Execution:
+def execute(
+    plan: Plan, driver: Driver, progress: Progress | None = None, waiting: Container[Key] = frozenset()
+) -> Execution:
     """Perform a plan.
 
-    Removals of a unit that has failed are held back: it is going to be rolled back.
+    Removals of a unit that has failed are held back: it is going to be rolled back, or tried again.
+
+    Args:
+        waiting: keys of objects that are left alone this time, with all that needs them.
     """
     execution, total, done = Execution(), len(plan.actions), 0
     for stage, actions in plan.stages.items():
         if progress is not None:
             progress(done, total, stage.name.lower().replace("_", " "))
-        ready = [action for action in actions if not _hold(action, stage, execution)]
+        ready = [action for action in actions if not _hold(action, stage, execution, waiting)]
         for outcome in driver.perform(ready) if ready else ():
             execution.outcomes.append(outcome)
             if outcome.error is not None:
@@ -91,7 +96,12 @@ def execute(plan: Plan, driver: Driver, progress: Progress | None = None) -> Exe
     return execution
 
 
-def _hold(action: Action, stage: Stage, execution: Execution) -> bool:
+def _hold(action: Action, stage: Stage, execution: Execution, waiting: Container[Key]) -> bool:
+    if action.object.key in waiting:
+        execution.outcomes.append(Outcome(action, "held back: it is tried again later", is_held_back=True))
+        if action.verb is not Verb.DELETE:
+            _mark_unmade(action.object, execution, is_waiting=True)
+        return True
     missing = [need for need in action.object.needs() if need in execution.unmade]
     if action.verb is Verb.DELETE:
         needed = "its unit, which failed" if stage.is_removal and action.units & execution.failed_units else ""
