@@ -28,6 +28,7 @@ class Backoff:
 
     def __init__(self) -> None:
         self._troubles: dict[Hashable, _Trouble] = {}
+        self._asked = 0.0
 
     def failed(self, key: Hashable, now: float) -> None:
         """It could not be made, changed or removed: 1 s, 2 s, 4 s and so on, a minute at most."""
@@ -54,6 +55,11 @@ class Backoff:
         """Whether its time has not come."""
         trouble = self._troubles.get(key)
         return trouble is not None and now < trouble.until
+
+    def has_come_due(self, now: float) -> bool:
+        """Whether the time of one has come since this was asked last."""
+        before, self._asked = self._asked, now
+        return any(before < trouble.until <= now for trouble in self._troubles.values())
 
     def next_after(self, now: float) -> float | None:
         """When the first of those that wait may be tried; None where none waits."""

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Entry] = {
     "apply": Entry("dataplane.cli.apply:apply", "Make this host's network what the files say."),
     "destroy": Entry("dataplane.cli.destroy:destroy", "Take away everything that was applied here."),
     "status": Entry("dataplane.cli.status:status", "Show every resource, its state and why."),
+    "agent": Entry("dataplane.cli.agent:agent", "Keep this host's network as its files say, and mend it."),
     "cpe": Entry("dataplane.cli.cpe:cpe", "Print what the data centre's router needs at the far end of a line."),
     "capture": Entry("dataplane.cli.capture:capture", "Show the packets at a port, a connection or an instance."),
     "why": Entry("dataplane.cli.why:why", "Say what becomes of a packet, router by router, and what to change."),

@@ -15,6 +15,7 @@ from dataplane.compile.leg import leg_states
 from dataplane.compile.leg_notes import leg_notes
 from dataplane.compile.not_built import notes
 from dataplane.compile.peering import compile_peerings
+from dataplane.compile.probe import probes_of
 from dataplane.compile.route_table import compile_route_tables
 from dataplane.compile.service import compile_services
 from dataplane.compile.tunnel import compile_tunnels
@@ -51,6 +52,8 @@ def compile_network(
     facts: HostFacts | None = None,
     here: str = "",
     verdicts: LegVerdicts = NO_VERDICTS,
+    *,
+    is_probing: bool = False,
 ) -> Desired:
     """The desired state of this host.
 
@@ -61,6 +64,7 @@ def compile_network(
         facts: what this host can do; where it is not asked, what every stock kernel can.
         here: the id of this host; empty where the file names no hosts.
         verdicts: what is said of legs; those that nobody speaks of count as up (D1).
+        is_probing: a prober runs here.
 
     Raises:
         InvalidConfig: an instance cannot have an address (R79), or the file insists on a forwarder that this host
@@ -72,15 +76,18 @@ def compile_network(
     c = Compilation(loaded, numbering, addresses, facts or HostFacts(), placement, verdicts, states)
     for compile_pass in PASSES:
         compile_pass(c)
+    probes = probes_of(c)
     desired = Desired(
         c.wanted,
         tuple(c.declared),
-        (*notes(loaded.network), *leg_notes(c)),
+        (*notes(loaded.network, is_probing=is_probing), *leg_notes(c)),
         numbering.book(),
         frozenset(numbering.used),
         c.addresses,
         verdicts,
         states,
+        probes,
+        is_probing,
     )
     # Last, since it is made of what all passes have asked for.
     return with_forwarder(desired, loaded, facts or HostFacts())

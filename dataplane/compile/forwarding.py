@@ -59,6 +59,7 @@ class _Compiler:
         self._scene = scene
         self._numbering = Numbering(desired.book)
         self._used = desired.used
+        self._probed = frozenset(probe.number for probe in desired.probes) if desired.is_probing else frozenset[int]()
         self._names = {(kind, number): name for (kind, name), number in desired.book.numbers.items()}
         self._legs = {name: number for (kind, name), number in desired.book.numbers.items() if kind == "leg"}
         self._hops: dict[int, Hop] = {}
@@ -78,6 +79,7 @@ class _Compiler:
             self._groups,
             self._states,
             {leg: self._name("leg", leg) for leg in self._states},
+            self._probed,
             self._numbering.book(),
             self._used | self._numbering.used,
         )

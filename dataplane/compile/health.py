@@ -40,7 +40,7 @@ def compile_health_checks(c: Compilation) -> None:
             c.add(item, resource, origin, end.vpc or "")
         where = f"{source.network_address} on lo in {names.vpc_namespace(end.vpc or '')}"
         verdict = c.verdicts.of(end.router_interface)
-        reason = "its leg counts as up: probes come with the agent (R39)"
+        reason = f"its leg {end.router_interface} counts as up: nobody has probed it yet (D1)"
         if verdict is not None:
             reason = f"its leg {end.router_interface} is {verdict.words}"
         c.declare(Declared(resource, origin, "Available", reason, where, end.vpc or ""))

@@ -137,6 +137,10 @@ class Forwarder:
         info = libbpf.map_info(self._fds[name])
         return libbpf.read_all(self._fds[name], info.key_size, info.value_size)
 
+    def limit(self, name: str) -> int:
+        """How many entries a map has room for."""
+        return int(libbpf.map_info(self._fds[name]).max_entries)
+
     def counters(self) -> dict[tuple[int, Reason], Count]:
         """(port, reason) -> frames, over all CPUs; only those with any. Port 0 stands for all that have no entry."""
         known = {int(reason): reason for reason in Reason}

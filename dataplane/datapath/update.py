@@ -216,7 +216,9 @@ def _legs(state: Forwarding, content: Content) -> tuple[dict[bytes, bytes], dict
     found: dict[bytes, bytes] = {}
     for leg, present in enumerate(content.legs):
         wanted = state.legs.get(leg, LegState.UP)
-        if wanted != present:
+        # Who writes this may not know yet what the prober has just stored: it takes a leg away, and never gives one.
+        is_news = leg in state.probed and wanted is LegState.UP and present in (LegState.DOWN, LegState.DROPPED)
+        if wanted != present and not is_news:
             is_lost = _BADNESS[wanted] > _BADNESS.get(present, _BADNESS[LegState.GONE])
             (lost if is_lost else found)[_bytes(leg)] = bytes([wanted])
     return lost, found

@@ -8,6 +8,7 @@ from dataplane.model.forwarding import LegState
 from dataplane.model.ids import IdBook, IdName
 from dataplane.model.kernel import KernelObject, Key
 from dataplane.model.leg import NO_VERDICTS, LegVerdicts
+from dataplane.model.probe import Probe
 from dataplane.model.resource import Origin, Resource
 
 
@@ -61,6 +62,8 @@ class Desired:
         addresses: instance id -> its address, given or chosen.
         verdicts: what was said of legs.
         leg_states: router interface -> its state, of those that are down.
+        probes: the health checks of this host.
+        is_probing: somebody sends these probes, and stores what comes of them in the forwarder's map of legs.
     """
 
     wanted: Mapping[Key, Wanted]
@@ -71,6 +74,8 @@ class Desired:
     addresses: Mapping[str, IPv4Address]
     verdicts: LegVerdicts = NO_VERDICTS
     leg_states: Mapping[str, LegState] = field(default_factory=dict)
+    probes: tuple[Probe, ...] = ()
+    is_probing: bool = False
 
 
 NOTHING = Desired({}, (), (), IdBook(), frozenset(), {})

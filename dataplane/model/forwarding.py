@@ -315,6 +315,7 @@ class Forwarding:
     Args:
         legs: leg id -> state.
         leg_names: leg id -> the router interface that it is.
+        probed: legs that a prober has found up or down and stored so in the map: it is quicker than who writes this.
         book: the id book with the numbers that next hops were given; to be remembered before anything is written.
         used: the names in it that this state uses.
     """
@@ -325,6 +326,7 @@ class Forwarding:
     groups: Mapping[int, Group] = field(default_factory=dict)
     legs: Mapping[int, LegState] = field(default_factory=dict)
     leg_names: Mapping[int, str] = field(default_factory=dict)
+    probed: frozenset[int] = frozenset()
     book: IdBook = field(default_factory=IdBook)
     used: frozenset[IdName] = frozenset()
 

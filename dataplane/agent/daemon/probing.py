@@ -1,0 +1,252 @@
+"""The prober as the agent sees it: told what to probe and where to write, heard when a leg flips.
+
+Owns the translation between the compiler's probes and the prober's legs, and the moments of both clocks. Must never
+decide whether a leg is up: that is the prober's machine, or a person's word.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dataplane.datapath import legs, libbpf
+from dataplane.health.client import Died, Prober
+from dataplane.health.state import NS_PER_MS, NS_PER_S, Cause, Settings, State, Verdict
+from dataplane.health.wire import Change, LegReport, LegSpec
+from dataplane.kernel import probe_socket
+from dataplane.model.leg import LegVerdicts
+from dataplane.model.probe import Probe
+from dataplane.observe.health import HealthState, LegHealth, ProberHealth
+
+_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+_WORDS = {
+    Cause.LOST: "no reply to its probes",
+    Cause.ANSWERED: "its probes are answered",
+    Cause.CARRIER: "a link that it needs has lost its carrier, or has it back",
+    Cause.HAND: "by hand",
+    Cause.DAMPED: "held down after too many flips (D1)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A leg that changed.
+
+    Args:
+        leg: its router interface.
+        is_up: whether traffic may use it now.
+        before: in the prober's words; likewise ``after``.
+        cause: why, in words.
+        lost_in_row: misses in a row at that moment.
+        at_ns: when the fast path had it, monotonic.
+    """
+
+    leg: str
+    connection: str
+    is_up: bool
+    before: str
+    after: str
+    cause: str
+    lost_in_row: int
+    at_ns: int
+
+
+class Probing:
+    """All probing of one agent.
+
+    Args:
+        prober: started by ``start``.
+    """
+
+    def __init__(self, prober: Prober | None = None) -> None:
+        self._prober = prober if prober is not None else Prober(probe_socket)
+        self._probes: dict[str, Probe] = {}
+        self._forced: dict[str, Verdict] = {}
+        self._map_id = 0
+        self._causes: dict[str, str] = {}
+        self._heard_ns = 0
+
+    def start(self) -> None:
+        """Start the prober's process."""
+        self._prober.start()
+
+    def close(self) -> None:
+        """End it. Verdicts stay where they were written (D3)."""
+        self._prober.close()
+
+    def fileno(self) -> int:
+        """Readable when ``flips`` has something to tell."""
+        return self._prober.fileno()
+
+    def follow(self, probes: Iterable[Probe], verdicts: LegVerdicts) -> None:
+        """Probe these legs from now on, and write into the forwarder's present map.
+
+        Args:
+            verdicts: where a leg begins that is new to the prober, and what people said of legs.
+        """
+        self._probes = {probe.leg: probe for probe in probes}
+        now = time.monotonic_ns()
+        known = {
+            leg: (Verdict.DOWN, now)
+            for leg in self._probes
+            if (found := verdicts.known.get((leg, "health"))) is not None and found.state == "down"
+        }
+        self._prober.set_legs(map(_spec, self._probes.values()), known)
+        self._follow_map()
+        self._force(verdicts)
+
+    def flips(self) -> tuple[Flip, ...]:
+        """What has changed since the last call; keeps the prober alive. Call it at least every second."""
+        found = []
+        for event in self._prober.pump():
+            # Nothing flips when it has died: a probe that stops being sent is not one that fails (D3).
+            if not isinstance(event, Died):
+                self._heard_ns = time.monotonic_ns()
+            if isinstance(event, Change) and event.leg in self._probes:
+                found.append(self._flip(event))
+        return tuple(found)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The prober's process, while there is one."""
+        return {"prober": self._prober.pid} if self._prober.pid is not None else {}
+
+    @property
+    def deaths(self) -> int:
+        """How often it ended by itself."""
+        return self._prober.deaths
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Leg or namespace -> why it cannot be probed yet."""
+        return dict(self._prober.failures)
+
+    def probe(self, leg: str) -> Probe | None:
+        """How a leg is probed; None: it is not."""
+        return self._probes.get(leg)
+
+    def health(self) -> tuple[LegHealth, ...]:
+        """Every probed leg as it stands."""
+        now = time.monotonic_ns()
+        return tuple(self._health(probe, now) for probe in self._probes.values())
+
+    def prober_health(self) -> ProberHealth:
+        """The prober as a process."""
+        beat = self._prober.beat
+        if beat is None:
+            return ProberHealth(self._prober.pid is not None, restarts=self._prober.deaths)
+        return ProberHealth(
+            self._prober.pid is not None,
+            beat.late_ns / NS_PER_S,
+            (time.monotonic_ns() - self._heard_ns) / NS_PER_S,
+            beat.wakes,
+            beat.late_wakes,
+            self._prober.deaths,
+        )
+
+    def _flip(self, event: Change) -> Flip:
+        seen = event.transition
+        cause = _WORDS[seen.cause]
+        if seen.cause is Cause.LOST:
+            cause = f"{seen.lost_in_row} probes in a row without a reply"
+        self._causes[event.leg] = cause
+        connection = self._probes[event.leg].connection
+        is_up = seen.verdict is Verdict.UP
+        return Flip(event.leg, connection, is_up, seen.before, seen.after, cause, seen.lost_in_row, seen.at_ns)
+
+    def _force(self, verdicts: LegVerdicts) -> None:
+        wanted = {
+            leg: Verdict(found.state)
+            for leg in self._probes
+            if (found := verdicts.known.get((leg, "hand"))) is not None
+        }
+        for leg in self._forced.keys() | wanted.keys():
+            if self._forced.get(leg) is not wanted.get(leg):
+                self._prober.force(leg, wanted.get(leg))
+        self._forced = wanted
+
+    def _follow_map(self) -> None:
+        """Hand over the forwarder's map of legs, if it is another one than before."""
+        fd = legs.legs_map_fd()
+        if fd is None:
+            if self._map_id:
+                self._prober.use_map(-1, 0)
+            self._map_id = 0
+            return
+        try:
+            info = libbpf.map_info(fd)
+            if info.id != self._map_id:
+                self._prober.use_map(fd, info.max_entries)
+                self._map_id = info.id
+        finally:
+            os.close(fd)
+
+    def _health(self, probe: Probe, now: int) -> LegHealth:
+        report = self._prober.reports.get(probe.leg)
+        forced = self._forced.get(probe.leg)
+        if report is None:
+            cause = self._prober.failures.get(probe.leg, "not probed yet: it counts as up (D1)")
+            is_up = forced is not Verdict.DOWN
+            return LegHealth(probe.leg, probe.connection, HealthState.UNKNOWN, is_up, cause=cause, forced=forced or "")
+        return LegHealth(
+            leg=probe.leg,
+            connection=probe.connection,
+            state=HealthState(report.shown_state(now)),
+            is_up=report.verdict is Verdict.UP,
+            since=_wall(report.since_ns, now),
+            cause=self._cause(report, now),
+            forced=forced or "",
+            is_damped=report.damped_until_ns > now,
+            is_frozen=report.is_stale(now),
+            has_carrier=report.has_carrier,
+            sent=report.sent,
+            replies=report.replies,
+            misses=report.misses,
+            late=report.late,
+            voided=report.voided,
+            flips=report.flips,
+            loss_ratio=report.recent_lost / report.recent_probes if report.recent_probes else None,
+            round_trip_s=tuple(
+                (quantile, found / NS_PER_S) for quantile, found in zip(_QUANTILES, report.round_trip_ns, strict=True)
+            )
+            if report.replies
+            else (),
+        )
+
+    def _cause(self, report: LegReport, now: int) -> str:
+        if report.state is State.DISABLED:
+            return _WORDS[Cause.HAND]
+        if report.is_stale(now):
+            return "nobody probes it: its verdict is frozen (D3)"
+        if report.strays and not report.replies:
+            return "its replies come back by another way: the data centre lacks the route of R44"
+        return self._causes.get(report.name, "")
+
+
+def _spec(probe: Probe) -> LegSpec:
+    settings = Settings(
+        probe.interval_ms * NS_PER_MS,
+        probe.timeout_ms * NS_PER_MS,
+        probe.fall,
+        probe.rise,
+        probe.hold_down_ms * NS_PER_MS,
+        probe.is_damped,
+    )
+    return LegSpec(
+        probe.leg,
+        probe.number,
+        probe.namespace,
+        str(probe.source),
+        str(probe.destination),
+        settings,
+        probe.is_last_resort,
+        probe.arrivals,
+        probe.links,
+    )
+
+
+def _wall(moment_ns: int, now_ns: int) -> str:
+    """A moment of the clock that nobody sets, as UTC."""
+    at = datetime.now(UTC) - timedelta(microseconds=(now_ns - moment_ns) / 1000)
+    return at.isoformat(timespec="milliseconds")

@@ -1,0 +1,191 @@
+"""The agent behind the local API: each request is a call in the loop's thread, and waits for its answer there.
+
+Owns the order of words and deeds of one request. Must never touch the kernel from a thread of the API's.
+"""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from dataplane.agent.api.service import (
+    ApplyRequest,
+    ApplyResult,
+    DrillReport,
+    DrillRequest,
+    EventPage,
+    LegRequest,
+    Peer,
+    PlanRequest,
+    Said,
+)
+from dataplane.agent.daemon.drill import MOST_SECONDS
+from dataplane.agent.daemon.loop import Agent
+from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.session import Session
+from dataplane.compile.leg_order import LegGroup, granted, leg_groups
+from dataplane.config import load_sources
+from dataplane.errors import ConflictError, HostError
+from dataplane.observe.health import GroupHealth, Health
+
+_STEP_S = 0.2
+
+
+class AgentService:
+    """Answers for an agent.
+
+    Args:
+        session: looks at the host, without the lock that the agent holds.
+        version: of the package.
+    """
+
+    def __init__(self, agent: Agent, session: Session, version: str) -> None:
+        self._agent, self._session, self._version = agent, session, version
+
+    @property
+    def version(self) -> str:
+        """Of the package."""
+        return self._version
+
+    def status(self) -> Status:
+        """The applied configuration against the live kernel."""
+        return self._agent.calls.ask(self._session.status)
+
+    def plan(self, asked: PlanRequest) -> Planned:
+        """What an apply would do."""
+        loaded = load_sources(asked.sources)
+        return self._agent.calls.ask(lambda: self._session.plan(loaded, asked.here))
+
+    def apply(self, asked: ApplyRequest, peer: Peer) -> ApplyResult:
+        """Make the host as the files say, and keep it so."""
+        loaded = load_sources(asked.sources)
+
+        def apply() -> ApplyResult:
+            agent = self._agent
+            if asked.confirm_s is None and agent.confirmation.pending is not None:
+                raise ConflictError("an apply waits for its confirmation: `dataplane confirm` first, or let it go back")
+            before, here = agent.keeper.loaded, agent.keeper.here
+            if asked.confirm_s is not None:
+                agent.confirmation.begin(before.sources if before is not None else (), here, asked.confirm_s)
+            try:
+                report = agent.apply(loaded, asked.here, str(peer))
+            except BaseException:
+                if asked.confirm_s is not None:
+                    agent.confirmation.end()
+                raise
+            left = agent.confirmation.left_s()
+            return ApplyResult(report, _utc_in(left) if left is not None else "")
+
+        return self._agent.calls.ask(apply)
+
+    def confirm(self, peer: Peer) -> Said:
+        """Keep what was applied with ``confirm_s``."""
+
+        def confirm() -> Said:
+            if self._agent.confirmation.pending is None:
+                raise ConflictError("nothing waits for a confirmation")
+            self._agent.confirmation.end()
+            self._agent.journal.append("network", "this host", "confirmed", cause=str(peer))
+            return Said("confirmed: what was applied stays")
+
+        return self._agent.calls.ask(confirm)
+
+    def destroy(self, peer: Peer) -> Report:
+        """Take away everything of ours."""
+        return self._agent.calls.ask(lambda: self._agent.apply(None, "", str(peer)))
+
+    def health(self) -> Health:
+        """Every leg as its probes see it."""
+        return self._agent.calls.ask(self.health_here)
+
+    def health_here(self) -> Health:
+        """The same, in the loop's thread."""
+        probing = self._agent.probing
+        groups = (
+            GroupHealth(group.name.text, len(group.states), sum(not state for state in group.states.values()))
+            for group in self._groups()
+        )
+        return Health(probing.health(), tuple(groups), probing.prober_health())
+
+    def events(self, since: int, most: int) -> EventPage:
+        """The first events with an id above one."""
+        return EventPage(self._agent.journal.since(since, most), self._agent.journal.newest)
+
+    def wait_for_events(self, since: int, seconds: float) -> None:
+        """Return when there is a newer event, or after some seconds."""
+        self._agent.journal.wait(since, seconds)
+
+    def force_leg(self, asked: LegRequest, peer: Peer) -> Said:
+        """Take a leg out of use, or put it back."""
+
+        def force() -> Said:
+            keeper = self._agent.keeper
+            loaded = keeper.loaded
+            if loaded is None:
+                raise HostError("nothing is applied on this host, so that no leg is there")
+            state, now = keeper.state(), datetime.now(UTC).isoformat(timespec="seconds")
+            legs, groups = granted(
+                loaded, keeper.here, state.legs, asked.leg, asked.force, now, is_forced=asked.is_forced
+            )
+            report = keeper.apply(loaded, keeper.here, str(peer), replace(state, legs=legs))
+            verdict = legs.of(asked.leg)
+            self._agent.journal.append("leg", asked.leg, "forced", after=asked.force, cause=str(peer))
+            words = verdict.words if verdict is not None else "left to its health check"
+            used = "; ".join(f"{group.name.text} uses {', '.join(group.used) or 'nothing'}" for group in groups)
+            left = () if report.is_done else ("some of it is not done yet, and tried again",)
+            return Said(f"{asked.leg} is {words}", (used, *left))
+
+        return self._agent.calls.ask(force)
+
+    def drill(self, asked: DrillRequest, peer: Peer) -> DrillReport:
+        """Cut a leg in silence for a while, and say what that cost."""
+        if not 0 < asked.seconds <= MOST_SECONDS:
+            raise ConflictError(f"a drill takes more than 0 s and at most {MOST_SECONDS:.0f} s")
+        agent = self._agent
+
+        def begin() -> None:
+            agent.drill.begin(asked.leg, self._groups())
+            agent.journal.append("leg", asked.leg, "drill", after="cut", cause=f"for {asked.seconds:g} s by {peer}")
+
+        def end() -> DrillReport:
+            took_over = tuple(
+                dict.fromkeys(
+                    leg
+                    for group in self._groups()
+                    if asked.leg in group.states
+                    for leg in group.used
+                    if leg != asked.leg
+                )
+            )
+            is_fast = agent.keeper.is_fast
+            report = agent.drill.report(asked.leg, asked.seconds, took_over, has_fast_path=is_fast)
+            agent.drill.end()
+            agent.journal.append("leg", asked.leg, "drill", after="mended", cause="; ".join(report.notes))
+            return report
+
+        agent.calls.ask(begin)
+        try:
+            self._wait(asked.seconds)
+        except BaseException:
+            agent.calls.ask(agent.drill.end)
+            raise
+        return agent.calls.ask(end)
+
+    def reload(self, peer: Peer) -> Said:
+        """Read the agent's own files again."""
+        return self._agent.calls.ask(lambda: Said(self._agent.read_files(str(peer))))
+
+    def _groups(self) -> tuple[LegGroup, ...]:
+        keeper = self._agent.keeper
+        if keeper.loaded is None:
+            return ()
+        return leg_groups(keeper.loaded, keeper.here, keeper.state().legs)
+
+    def _wait(self, seconds: float) -> None:
+        """Let a drill run, unless the agent ends."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._agent.is_stopping:
+            time.sleep(min(_STEP_S, max(0.0, until - time.monotonic())))
+
+
+def _utc_in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")

@@ -1,0 +1,76 @@
+"""``dataplane agent``: keeps this host's network as its files say, until it is told to stop."""
+
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import click
+
+from dataplane import __version__
+from dataplane.cli.context import DEFAULT_CONFIG, folders, host_option, need_root, this_host
+
+_OFF = "off"
+
+
+class _Metrics(click.ParamType[tuple[str, int] | None]):
+    """``ADDRESS:PORT``, a port, or ``off``."""
+
+    name = "address:port"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int] | None:
+        if isinstance(value, tuple) or value is None:
+            return value
+        text = str(value)
+        if text == _OFF:
+            return None
+        address, _, port = text.rpartition(":")
+        try:
+            found = str(IPv4Address(address or "127.0.0.1")), int(port)
+        except ValueError:
+            self.fail(f"{text} is neither ADDRESS:PORT nor off", param, ctx)
+        if not 0 <= found[1] <= 65535:
+            self.fail(f"{found[1]} is no port", param, ctx)
+        return found
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sudo dataplane agent                       follow /etc/dataplane
+  sudo dataplane agent network.yaml          follow a file
+  sudo dataplane agent --metrics off         nothing listens on a port
+  systemctl kill -s HUP dataplane            read the files again now
+"""
+)
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@host_option
+@click.option(
+    "--metrics",
+    type=_Metrics(),
+    default="127.0.0.1:9477",
+    show_default=True,
+    metavar="ADDRESS:PORT|off",
+    help="Where Prometheus finds the metrics.",
+)
+def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | None) -> None:
+    """Keep this host's network as its files say, until told to stop.
+
+    It takes over what is there, applies the files (FILE, or /etc/dataplane) when they change, mends
+    what somebody breaks, probes the leased lines and moves traffic away from one that is dead. While it
+    runs, the other commands ask it. Stopping it, or killing it, leaves the network forwarding;
+    `dataplane destroy` takes it away.
+    """
+    need_root("dataplane agent", "changes the kernel's network")
+    from dataplane.agent.daemon.main import Start, run
+
+    run(
+        Start(
+            paths=tuple(path.absolute() for path in files) or (DEFAULT_CONFIG,),
+            state_dir=folders().state,
+            run_dir=folders().run,
+            host_of=lambda loaded: this_host(loaded, host),
+            metrics=metrics,
+            version=__version__,
+        )
+    )
