@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from lab.bench import bringup, flip, forwarding
+from lab.bench import bringup, failover, flip, forwarding
 from lab.bench.model import Context, Result
 
 
@@ -23,4 +23,4 @@ class Group(Protocol):
         """
 
 
-GROUPS: Mapping[str, Group] = {"bringup": bringup, "forwarding": forwarding, "flip": flip}
+GROUPS: Mapping[str, Group] = {"bringup": bringup, "forwarding": forwarding, "flip": flip, "failover": failover}
