@@ -6,12 +6,15 @@ A view holds no kernel object: those would have to be spelt on the wire, and the
 made item by item as it is read, since the first plan of a thousand instances has tens of thousands of actions.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar, overload
 
-from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.model.describe import describe, describe_change, kind_of, namespace_of
+from dataplane.model.forwarding import LegState
+from dataplane.model.leg import LegVerdict
 from dataplane.model.resource import Origin, Resource
 from dataplane.model.traffic import NamedTraffic
 from dataplane.observe.status import ResourceState
@@ -64,6 +67,13 @@ class PlanView:
     notes: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
 
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many actions each verb has. None of them is put into words for that."""
+        actions = self.actions.items if isinstance(self.actions, _Lazy) else self.actions
+        counts = Counter(action.verb for action in actions)
+        return {verb.value: counts[verb] for verb in Verb}
+
 
 @dataclass(frozen=True, slots=True)
 class ReportView:
@@ -80,6 +90,31 @@ class ReportView:
     rolled_back: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LegGroupView:
+    """A group that a leg is in (``compile.leg_order.LegGroup``).
+
+    Args:
+        states: leg -> what the group may do with it, in order of preference.
+        used: the legs that carry its traffic.
+    """
+
+    vpc: str
+    mode: str
+    states: Mapping[str, LegState]
+    used: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """What a wish about a leg did (``agent.report.LegReport``, whose fields these are)."""
+
+    leg: str
+    verdict: LegVerdict | None
+    groups: tuple[LegGroupView, ...]
+    report: ReportView
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +142,10 @@ class _Lazy(Sequence[_To], Generic[_From, _To]):
     """Another sequence, each item turned into something else when it is asked for."""
 
     def __init__(self, items: Sequence[_From], turn: Callable[[_From], _To]) -> None:
-        self._items, self._turn = items, turn
+        self.items, self._turn = items, turn
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     @overload
     def __getitem__(self, index: int) -> _To: ...
@@ -118,8 +153,8 @@ class _Lazy(Sequence[_To], Generic[_From, _To]):
     def __getitem__(self, index: slice) -> Sequence[_To]: ...
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self._turn(item) for item in self._items[index]]
-        return self._turn(self._items[index])
+            return [self._turn(item) for item in self.items[index]]
+        return self._turn(self.items[index])
 
 
 _OF_STATUS = {field.name for field in fields(StatusView)} - {"is_healthy", "foreign"}
@@ -167,6 +202,12 @@ def report_view(report: Report) -> ReportView:
         report.remaining,
         report.seconds,
     )
+
+
+def leg_view(found: LegReport) -> LegView:
+    """A wish about a leg in words."""
+    groups = (LegGroupView(group.name.vpc, group.name.mode, group.states, group.used) for group in found.groups)
+    return LegView(found.leg, found.verdict, tuple(groups), report_view(found.report))
 
 
 def _failure_view(outcome: Outcome) -> FailureView:

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataplane.cli.asking import changing, find_agent
 from dataplane.cli.context import need_root, open_session
+from dataplane.cli.legs import leg_argument
 from dataplane.cli.output import Section, Table, emit, output_option
 from dataplane.cli.plan import say_beside
 from dataplane.cli.report import report_document, say_failures
 
 if TYPE_CHECKING:
-    from dataplane.agent.report import LegReport
+    from dataplane.agent.views import LegView
 
 FAILED = 1
 
@@ -23,7 +25,7 @@ Examples:
   sudo dataplane datapath leg ri-a1 auto
 """
 )
-@click.argument("name", metavar="LEG")
+@leg_argument
 @click.argument("wish", metavar="up|down|auto", type=click.Choice(["up", "down", "auto"]))
 @click.option("--force", is_flag=True, help="Take it down also where it is the last healthy leg of a group.")
 @output_option
@@ -35,7 +37,7 @@ def leg(ctx: click.Context, name: str, wish: Any, force: bool, output: str) -> N
     move, and they come back as exactly. It is remembered: a later apply keeps it.
     """
     need_root("dataplane datapath leg", "changes the kernel's network")
-    found = open_session().order_leg(name, wish, is_forced=force)
+    found = _ordered(name, wish, is_forced=force)
     say_beside(found.report.planned)
     emit(leg_document(found), output, lambda: leg_sections(found))
     say_failures(found.report, f"dataplane datapath leg {name} {wish}")
@@ -43,7 +45,19 @@ def leg(ctx: click.Context, name: str, wish: Any, force: bool, output: str) -> N
         ctx.exit(FAILED)
 
 
-def leg_document(found: "LegReport") -> dict[str, object]:
+def _ordered(name: str, wish: Any, *, is_forced: bool) -> "LegView":
+    agent = find_agent()
+    if agent is not None:
+        from dataplane.agent.api.service import LegRequest
+
+        with changing("dataplane datapath show legs"):
+            return agent.force_leg(LegRequest(name, wish, is_forced))
+    from dataplane.agent.views import leg_view
+
+    return leg_view(open_session().order_leg(name, wish, is_forced=is_forced))
+
+
+def leg_document(found: "LegView") -> dict[str, object]:
     """What was done, and the groups that the leg is in."""
     verdict = found.verdict
     return {
@@ -53,8 +67,8 @@ def leg_document(found: "LegReport") -> dict[str, object]:
         "since": verdict.at if verdict is not None else None,
         "groups": [
             {
-                "vpc": group.name.vpc,
-                "mode": group.name.mode,
+                "vpc": group.vpc,
+                "mode": group.mode,
                 "legs": {leg: state.name.lower() for leg, state in group.states.items()},
                 "used": list(group.used),
             }
@@ -64,7 +78,7 @@ def leg_document(found: "LegReport") -> dict[str, object]:
     }
 
 
-def leg_sections(found: "LegReport") -> Iterator[Section]:
+def leg_sections(found: "LegView") -> Iterator[Section]:
     """The same for people."""
     verdict = found.verdict
     said = verdict.words if verdict is not None else "left to its health check, and counts as up until that speaks (D1)"
@@ -73,8 +87,8 @@ def leg_sections(found: "LegReport") -> Iterator[Section]:
     yield ""
     rows = [
         (
-            group.name.vpc,
-            group.name.mode,
+            group.vpc,
+            group.mode,
             ", ".join(f"{leg} {state.words}" for leg, state in group.states.items()),
             ", ".join(group.used) or "nobody: its traffic is dropped",
         )

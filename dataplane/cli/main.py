@@ -47,6 +47,10 @@ COMMANDS: Mapping[str, Entry] = {
     "destroy": Entry("dataplane.cli.destroy:destroy", "Take away everything that was applied here."),
     "status": Entry("dataplane.cli.status:status", "Show every resource, its state and why."),
     "agent": Entry("dataplane.cli.agent:agent", "Keep this host's network as its files say, and mend it."),
+    "health": Entry("dataplane.cli.health:health", "Show each leg as its probes see it: state, loss, round trips."),
+    "events": Entry("dataplane.cli.events:events", "Show what has happened on this host, and follow what happens."),
+    "confirm": Entry("dataplane.cli.confirm:confirm", "Keep what apply --confirm made."),
+    "drill": Entry("dataplane.cli.drill:drill", "Take a leg out of use on purpose, and measure the outage."),
     "cpe": Entry("dataplane.cli.cpe:cpe", "Print what the data centre's router needs at the far end of a line."),
     "capture": Entry("dataplane.cli.capture:capture", "Show the packets at a port, a connection or an instance."),
     "why": Entry("dataplane.cli.why:why", "Say what becomes of a packet, router by router, and what to change."),
@@ -222,7 +226,7 @@ def _write_traceback() -> str:
     show_default=True,
     envvar="DATAPLANE_RUN_DIR",
     show_envvar=True,
-    help="Where the lock is.",
+    help="Where the lock and the agent's socket are.",
 )
 @click.pass_context
 def cli(ctx: click.Context, state_dir: Path, run_dir: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dataplane.cli.asking import find_agent
 from dataplane.cli.context import did_you_mean, need_root, open_session
 from dataplane.cli.output import Section, Table, count, emit, note, output_option, warn
 from dataplane.cli.plan import DIFFERS
@@ -13,7 +14,8 @@ from dataplane.model.describe import listed
 from dataplane.model.resource import NOWHERE
 
 if TYPE_CHECKING:
-    from dataplane.agent.report import Status
+    from dataplane.agent.api.client import Client
+    from dataplane.agent.views import StatusView
     from dataplane.model.simulation import Count
     from dataplane.model.traffic import NamedTraffic
     from dataplane.observe.status import ResourceState
@@ -41,10 +43,12 @@ def status(ctx: click.Context, kinds: tuple[str, ...], problems: bool, output: s
     """Show every resource of the applied network: its state, the kernel object, and the reason.
 
     What was applied last is compared with the live kernel. Exits with 3 where something is
-    missing or changed, whatever the filters show.
+    missing or changed, whatever the filters show. Where an agent runs, it is asked, and members of
+    the group dataplane need no root.
     """
-    need_root("dataplane status", "looks into the kernel's namespaces")
-    found = open_session().status()
+    agent = find_agent()
+    said = _who(agent) if agent is not None else ""
+    found = _status(agent)
     _check_kinds(kinds, found)
     shown = [
         resource
@@ -54,19 +58,37 @@ def status(ctx: click.Context, kinds: tuple[str, ...], problems: bool, output: s
     emit(_document(found, shown), output, lambda: _sections(found, shown))
     for text in found.notes:
         note(f"note: {text}")
-    for foreign in found.foreign:
-        warn(foreign.text)
+    for text in found.foreign:
+        warn(text)
     if found.unhealthy:
         note("`sudo dataplane apply` with the same files mends what is missing or changed.")
+    if said:  # on stderr, so that the document is the same with and without an agent
+        note(said)
     if not found.is_healthy:
         ctx.exit(DIFFERS)
 
 
-def _is_good(state: "ResourceState", found: "Status") -> bool:
+def _status(agent: "Client | None") -> "StatusView":
+    if agent is not None:
+        return agent.status()
+    need_root("dataplane status", "looks into the kernel's namespaces")
+    from dataplane.agent.views import status_view
+
+    return status_view(open_session().status())
+
+
+def _who(agent: "Client") -> str:
+    """The line about the agent that runs here."""
+    hello = agent.hello()
+    since = f", since {hello.since}" if hello.since else ""
+    return f"note: an agent keeps this host so (process {hello.pid}{since}); `dataplane events` tells what it did"
+
+
+def _is_good(state: "ResourceState", found: "StatusView") -> bool:
     return state.state in _GOOD_STATES and state not in found.unhealthy
 
 
-def _check_kinds(kinds: tuple[str, ...], found: "Status") -> None:
+def _check_kinds(kinds: tuple[str, ...], found: "StatusView") -> None:
     known = sorted({resource.resource.kind for resource in found.resources})
     for kind in kinds:
         if known and kind not in known:
@@ -75,7 +97,7 @@ def _check_kinds(kinds: tuple[str, ...], found: "Status") -> None:
             )
 
 
-def _document(found: "Status", shown: list["ResourceState"]) -> dict[str, object]:
+def _document(found: "StatusView", shown: list["ResourceState"]) -> dict[str, object]:
     return {
         "is_healthy": found.is_healthy,
         "applied_at": found.applied_at or None,
@@ -85,7 +107,7 @@ def _document(found: "Status", shown: list["ResourceState"]) -> dict[str, object
         "summary": dict(Counter(resource.state for resource in found.resources)),
         "resources": [_resource(resource) for resource in shown],
         "notes": list(found.notes),
-        "foreign": [foreign.text for foreign in found.foreign],
+        "foreign": list(found.foreign),
         "leftovers": list(found.leftovers),
         "forwarder": _traffic(found.traffic) if found.traffic is not None else None,
     }
@@ -118,7 +140,7 @@ def _resource(state: "ResourceState") -> dict[str, object]:
     }
 
 
-def _sections(found: "Status", shown: list["ResourceState"]) -> Iterable[Section]:
+def _sections(found: "StatusView", shown: list["ResourceState"]) -> Iterable[Section]:
     if found.leftovers:
         yield f"unhealthy: an apply was not finished, or its state is lost; here are {listed(found.leftovers)}"
         note("`sudo dataplane apply FILE` makes it whole, `sudo dataplane destroy` takes it away.")
@@ -132,7 +154,7 @@ def _sections(found: "Status", shown: list["ResourceState"]) -> Iterable[Section
         yield Table(_COLUMNS, [_row(state) for state in shown])
 
 
-def _summary(found: "Status") -> str:
+def _summary(found: "StatusView") -> str:
     states = Counter(resource.state for resource in found.resources)
     counted = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     verdict = "healthy" if found.is_healthy else "unhealthy"

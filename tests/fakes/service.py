@@ -15,10 +15,13 @@ from dataplane.agent.api.service import (
     PlanRequest,
     Said,
 )
-from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.report import LegReport, Planned, Report, Status
+from dataplane.compile.leg import GroupName
+from dataplane.compile.leg_order import LegGroup
 from dataplane.model.event import Event
-from dataplane.model.forwarding import Reason
+from dataplane.model.forwarding import LegState, Reason
 from dataplane.model.kernel import KernelRoute, Namespace
+from dataplane.model.leg import LegVerdict
 from dataplane.model.observation import Foreign
 from dataplane.model.resource import Origin, Resource
 from dataplane.model.simulation import Count
@@ -57,6 +60,14 @@ def report() -> Report:
     return Report(plan, outcomes, ("vpc-a",), ("route 1 is missing",), 0.25)
 
 
+def leg_report() -> LegReport:
+    group = LegGroup(
+        GroupName("vpc-a", "load_balance", ("ri-a1", "ri-a2")), {"ri-a1": LegState.DROPPED, "ri-a2": LegState.UP}
+    )
+    verdict = LegVerdict("down", "hand", "2026-01-01T00:00:00+00:00")
+    return LegReport("ri-a1", verdict, (group,), Report(planned(), (Outcome(planned().actions[0]),)))
+
+
 @dataclass
 class FakeService:
     """A ``Service``.
@@ -64,9 +75,18 @@ class FakeService:
     Args:
         error: raised by every question, where it is set.
         asked: name and argument of every question.
+        the others: what is answered.
     """
 
     error: Exception | None = None
+    status_now: Status = field(default_factory=status)
+    planned_now: Planned | None = None
+    report_now: Report = field(default_factory=report)
+    destroyed: Report = field(default_factory=lambda: Report(Planned(())))
+    leg_report: LegReport = field(default_factory=leg_report)
+    health_now: Health = HEALTH
+    confirm_until: str = "2026-01-01T00:01:00+00:00"
+    drilled: DrillReport | None = None
     version: str = "1.2.3"
     actions: int = 2
     asked: list[tuple[str, object]] = field(default_factory=list)
@@ -80,15 +100,15 @@ class FakeService:
 
     def status(self) -> Status:
         self._note("status")
-        return status()
+        return self.status_now
 
     def plan(self, asked: PlanRequest) -> Planned:
         self._note("plan", asked)
-        return planned(self.actions)
+        return self.planned_now or planned(self.actions)
 
     def apply(self, asked: ApplyRequest, peer: Peer) -> ApplyResult:
         self._note("apply", asked)
-        return ApplyResult(report(), "2026-01-01T00:01:00+00:00" if asked.confirm_s else "")
+        return ApplyResult(self.report_now, self.confirm_until if asked.confirm_s else "")
 
     def confirm(self, peer: Peer) -> Said:
         self._note("confirm")
@@ -96,11 +116,11 @@ class FakeService:
 
     def destroy(self, peer: Peer) -> Report:
         self._note("destroy")
-        return Report(Planned(()))
+        return self.destroyed
 
     def health(self) -> Health:
         self._note("health")
-        return HEALTH
+        return self.health_now
 
     def events(self, since: int, most: int) -> EventPage:
         self._note("events", (since, most))
@@ -120,13 +140,13 @@ class FakeService:
             self.changed.notify_all()
         return event
 
-    def force_leg(self, asked: LegRequest, peer: Peer) -> Said:
+    def force_leg(self, asked: LegRequest, peer: Peer) -> LegReport:
         self._note("force_leg", asked)
-        return Said("down by hand")
+        return self.leg_report
 
     def drill(self, asked: DrillRequest, peer: Peer) -> DrillReport:
         self._note("drill", asked)
-        return DrillReport(asked.leg, asked.seconds, 0.031, ("ri-a2",))
+        return self.drilled or DrillReport(asked.leg, asked.seconds, 0.031, ("ri-a2",))
 
     def reload(self, peer: Peer) -> Said:
         self._note("reload")

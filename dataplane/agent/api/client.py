@@ -28,7 +28,7 @@ from dataplane.agent.api.service import (
     Said,
 )
 from dataplane.agent.api.wire import WireError, from_plain, pieces
-from dataplane.agent.views import PlanView, ReportView, StatusView
+from dataplane.agent.views import LegView, PlanView, ReportView, StatusView
 from dataplane.errors import AgentUnreachable, DataplaneError, HostError, PermissionDenied
 from dataplane.model.event import Event
 from dataplane.observe.health import Health
@@ -56,9 +56,17 @@ def connect(run_dir: Path) -> "Client | None":
     client = Client(run_dir / SOCKET_NAME)
     try:
         client.hello()
-    except FileNotFoundError:
+    except NoAgent:
         return None
     return client
+
+
+class NoAgent(AgentUnreachable):
+    """There is no socket: no agent runs, or it has ended since it was last asked."""
+
+
+class Unanswered(AgentUnreachable):
+    """The agent has been asked, and its answer did not come: whether it did it is not known."""
 
 
 class Client:
@@ -75,9 +83,12 @@ class Client:
         """Who answers.
 
         Raises:
-            FileNotFoundError: there is no socket.
+            NoAgent: there is no socket.
         """
-        return self._ask(Hello, "GET", "/v1", seconds=HELLO_SECONDS)
+        try:
+            return self._ask(Hello, "GET", "/v1", seconds=HELLO_SECONDS)
+        except Unanswered as error:
+            raise AgentUnreachable(str(error)) from None  # nothing was asked for
 
     def status(self) -> StatusView:
         """``Service.status``."""
@@ -103,9 +114,9 @@ class Client:
         """``Service.destroy``."""
         return self._change(ReportView, "destroy")
 
-    def force_leg(self, asked: LegRequest) -> Said:
+    def force_leg(self, asked: LegRequest) -> LegView:
         """``Service.force_leg``."""
-        return self._change(Said, "leg", asked)
+        return self._change(LegView, "leg", asked)
 
     def drill(self, asked: DrillRequest) -> DrillReport:
         """``Service.drill``; it takes as long as the drill."""
@@ -161,17 +172,17 @@ class Client:
             except BlockingIOError:  # its queue is full: unix sockets do not wait
                 connection.close()
                 if time.monotonic() >= until:
-                    raise _unreachable(self._path, "does not take connections") from None
+                    raise AgentUnreachable(_gone(self._path, "does not take connections")) from None
                 time.sleep(_RETRY_SECONDS)
             except OSError as error:
                 connection.close()
-                if isinstance(error, FileNotFoundError):
-                    raise
+                if isinstance(error, FileNotFoundError | NotADirectoryError):
+                    raise NoAgent(f"no agent runs on this host: there is no socket {self._path}") from None
                 if isinstance(error, PermissionError):
                     raise PermissionDenied(
                         f"only root and members of the group dataplane may ask the agent at {self._path}: use sudo"
                     ) from None
-                raise _unreachable(self._path, f"does not answer ({error.strerror or error})") from None
+                raise AgentUnreachable(_gone(self._path, f"does not answer ({error.strerror or error})")) from None
 
 
 class _Exchange:
@@ -200,7 +211,7 @@ class _Exchange:
             self.status = self._head()
         except OSError as error:
             self.__exit__()
-            raise _unreachable(self._path, f"does not answer ({error.strerror or error})") from None
+            raise self._unanswered(f"does not answer ({error.strerror or error})") from None
         except BaseException:
             self.__exit__()
             raise
@@ -215,7 +226,7 @@ class _Exchange:
         try:
             document = json.loads(b"".join(self.chunks()))
         except (ValueError, OSError) as error:
-            raise _unreachable(self._path, f"broke off in the middle of its answer ({error})") from None
+            raise self._unanswered(f"broke off in the middle of its answer ({error})") from None
         if not isinstance(document, dict) or document.get("version") != API_VERSION:
             raise _other_version()
         return document
@@ -228,7 +239,7 @@ class _Exchange:
                 *whole, held = (held + chunk).split(b"\n")
                 yield from whole
         except TimeoutError:
-            raise _unreachable(self._path, "gives no sign of life") from None
+            raise self._unanswered("gives no sign of life") from None
         except (OSError, ValueError):
             return  # the agent has ended
 
@@ -241,10 +252,16 @@ class _Exchange:
             yield self._file.read(size)
             self._file.readline(_MAX_LINE)
 
+    def _unanswered(self, what: str) -> AgentUnreachable:
+        return Unanswered(_gone(self._path, what))
+
     def _head(self) -> int:
-        words = self._file.readline(_MAX_LINE).split(None, 2)
+        line = self._file.readline(_MAX_LINE)
+        if not line:
+            raise self._unanswered("ended before it answered")
+        words = line.split(None, 2)
         if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-            raise _unreachable(self._path, "does not answer in our language")
+            raise self._unanswered("does not answer in our language")
         while (line := self._file.readline(_MAX_LINE).strip()) != b"":
             self._is_chunked |= line.lower() == b"transfer-encoding: chunked"
         return int(words[1])
@@ -265,7 +282,7 @@ def _other_version() -> DataplaneError:
     )
 
 
-def _unreachable(path: Path, what: str) -> AgentUnreachable:
-    return AgentUnreachable(
+def _gone(path: Path, what: str) -> str:
+    return (
         f"the agent at {path} {what}: look at `systemctl status dataplane`; where no agent is to run, remove that file"
     )

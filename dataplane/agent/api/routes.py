@@ -6,6 +6,8 @@ One line per request; nothing here knows HTTP beyond the words.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from dataplane.agent.api.service import (
@@ -21,7 +23,7 @@ from dataplane.agent.api.service import (
     Service,
 )
 from dataplane.agent.api.wire import WireError
-from dataplane.agent.views import PlanView, ReportView, plan_view, report_view, status_view
+from dataplane.agent.views import PlanView, ReportView, leg_view, plan_view, report_view, status_view
 from dataplane.config import Source
 
 MAX_CONFIRM_S = 3_600
@@ -74,7 +76,15 @@ class Route:
 
 
 def _hello(service: Service, asked: Nothing, peer: Peer) -> Hello:
-    return Hello(API_VERSION, service.version, os.getpid())
+    return Hello(API_VERSION, service.version, os.getpid(), _since())
+
+
+@cache
+def _since() -> str:
+    """When this process began, by the clock of then."""
+    import psutil  # Late: the command line takes this module for its types.
+
+    return datetime.fromtimestamp(psutil.Process().create_time(), UTC).isoformat(timespec="seconds")
 
 
 def _check_sources(sources: tuple[Source, ...]) -> None:
@@ -118,7 +128,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/v1/apply"): Route(ApplyRequest, True, _apply),
     ("POST", "/v1/confirm"): Route(Nothing, True, lambda service, asked, peer: service.confirm(peer)),
     ("POST", "/v1/destroy"): Route(Nothing, True, lambda service, asked, peer: report_view(service.destroy(peer))),
-    ("POST", "/v1/leg"): Route(LegRequest, True, lambda service, asked, peer: service.force_leg(asked, peer)),
+    ("POST", "/v1/leg"): Route(LegRequest, True, lambda service, asked, peer: leg_view(service.force_leg(asked, peer))),
     ("POST", "/v1/drill"): Route(DrillRequest, True, _drill),
     ("POST", "/v1/reload"): Route(Nothing, True, lambda service, asked, peer: service.reload(peer)),
 }

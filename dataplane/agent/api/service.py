@@ -6,7 +6,7 @@ Owns the types of both sides. Must never know of sockets (``server``) nor of spe
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.config import Source
 from dataplane.model.event import Event
 from dataplane.observe.health import Health
@@ -51,11 +51,13 @@ class Hello:
     Args:
         api: its ``API_VERSION``.
         dataplane: the version of the package.
+        since: UTC, ISO 8601, when its process began; empty where that is not known.
     """
 
     api: int
     dataplane: str
     pid: int
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Service(Protocol):
         """Return when there is an event with an id above one, or after some seconds."""
         ...
 
-    def force_leg(self, asked: LegRequest, peer: Peer) -> Said:
+    def force_leg(self, asked: LegRequest, peer: Peer) -> LegReport:
         """Take a leg out of use, or put it back.
 
         Raises:

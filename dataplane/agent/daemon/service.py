@@ -20,7 +20,7 @@ from dataplane.agent.api.service import (
 )
 from dataplane.agent.daemon.drill import MOST_SECONDS
 from dataplane.agent.daemon.loop import Agent
-from dataplane.agent.report import Planned, Report, Status
+from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.agent.session import Session
 from dataplane.compile.leg_order import LegGroup, granted, leg_groups
 from dataplane.config import load_sources
@@ -114,10 +114,10 @@ class AgentService:
         """Return when there is a newer event, or after some seconds."""
         self._agent.journal.wait(since, seconds)
 
-    def force_leg(self, asked: LegRequest, peer: Peer) -> Said:
+    def force_leg(self, asked: LegRequest, peer: Peer) -> LegReport:
         """Take a leg out of use, or put it back."""
 
-        def force() -> Said:
+        def force() -> LegReport:
             keeper = self._agent.keeper
             loaded = keeper.loaded
             if loaded is None:
@@ -127,12 +127,8 @@ class AgentService:
                 loaded, keeper.here, state.legs, asked.leg, asked.force, now, is_forced=asked.is_forced
             )
             report = keeper.apply(loaded, keeper.here, str(peer), replace(state, legs=legs))
-            verdict = legs.of(asked.leg)
             self._agent.journal.append("leg", asked.leg, "forced", after=asked.force, cause=str(peer))
-            words = verdict.words if verdict is not None else "left to its health check"
-            used = "; ".join(f"{group.name.text} uses {', '.join(group.used) or 'nothing'}" for group in groups)
-            left = () if report.is_done else ("some of it is not done yet, and tried again",)
-            return Said(f"{asked.leg} is {words}", (used, *left))
+            return LegReport(asked.leg, legs.of(asked.leg), groups, report)
 
         return self._agent.calls.ask(force)
 

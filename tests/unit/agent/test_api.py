@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,11 @@ from dataplane.agent.api.peer import peer_of
 from dataplane.agent.api.routes import ROUTES
 from dataplane.agent.api.server import Api
 from dataplane.agent.api.service import ApplyRequest, DrillRequest, LegRequest, Peer, PlanRequest
-from dataplane.agent.views import plan_view, report_view, status_view
+from dataplane.agent.views import leg_view, plan_view, report_view, status_view
 from dataplane.config import Source
 from dataplane.config.problem import InvalidConfig, Problem
 from dataplane.errors import (
+    AgentUnreachable,
     BugError,
     ConflictError,
     DataplaneError,
@@ -71,6 +74,8 @@ def client(api: PeerApi, tmp_path: Path) -> Client:
 def test_it_says_who_answers(client: Client) -> None:
     found = client.hello()
     assert (found.pid, found.dataplane) == (os.getpid(), "1.2.3")
+    began = datetime.fromisoformat(found.since)
+    assert timedelta(0) <= datetime.now(UTC) - began < timedelta(days=1)
 
 
 def test_what_is_asked_is_answered_with_the_same_values(client: Client, service: FakeService) -> None:
@@ -80,8 +85,27 @@ def test_what_is_asked_is_answered_with_the_same_values(client: Client, service:
     assert client.confirm().notes == ("for good",)
     assert client.reload().text == "reading the files"
     assert client.drill(DrillRequest("ri-a1", 2.5)).outage_s == 0.031
-    assert client.force_leg(LegRequest("ri-a1", "down", True)).text == "down by hand"
+    forced = client.force_leg(LegRequest("ri-a1", "down", True))
+    assert replace(forced, report=None) == replace(leg_view(fakes.leg_report()), report=None)
     assert service.asked[-1] == ("force_leg", LegRequest("ri-a1", "down", True))
+
+
+def test_an_agent_that_has_gone_is_unreachable_and_none_for_who_comes_now(
+    client: Client, api: PeerApi, tmp_path: Path
+) -> None:
+    api.close()
+    with pytest.raises(AgentUnreachable, match="no agent runs"):
+        client.status()
+    assert connect(tmp_path) is None
+
+
+def test_counting_a_plan_puts_nothing_into_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An apply prints the counts of tens of thousands of actions, and no action."""
+    found = plan_view(fakes.planned(6))
+    monkeypatch.setattr("dataplane.agent.views.describe", None)
+    assert found.summary == {"create": 3, "change": 3, "delete": 0}
+    with pytest.raises(TypeError):
+        list(found.actions)
 
 
 def test_a_plan_comes_in_words(client: Client, service: FakeService) -> None:

@@ -289,7 +289,7 @@ def test_an_agent_whose_queue_is_full_is_unreachable(pretender: socket.socket, t
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        (b"", "not answer"),
+        (b"", "ended before it answered"),
         (b"SSH-2.0-x\r\n", "not answer in our language"),
         (b"HTTP/1.1 200 OK\r\n\r\n", "broke off"),
         (b"HTTP/1.1 200 OK\r\n\r\n{", "broke off"),

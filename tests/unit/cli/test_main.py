@@ -14,6 +14,7 @@ from dataplane import __version__
 from dataplane.cli import main as main_module
 from dataplane.cli.main import COMMANDS, Entry, cli
 from dataplane.errors import (
+    AgentUnreachable,
     BugError,
     ConfigError,
     ConflictError,
@@ -53,6 +54,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], Result
         (HostError("no"), 1),
         (ConflictError("no"), 1),
         (ConfigError("no"), 4),
+        (AgentUnreachable("no"), 5),
         (PermissionDenied("no"), 6),
     ],
 )
@@ -176,7 +178,9 @@ def test_the_completion_script_asks_us(shell: str) -> None:
     assert "_DATAPLANE_COMPLETE" in result.stdout
 
 
-@pytest.mark.parametrize("command", [["plan"], ["apply"], ["destroy"], ["status"], ["exec", "web"]])
+@pytest.mark.parametrize(
+    "command", [["plan"], ["apply"], ["destroy"], ["status"], ["exec", "web"], ["confirm"], ["drill", "x"], ["events"]]
+)
 def test_without_root_one_sentence_and_6(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     result = run(*command)
