@@ -108,9 +108,7 @@ class Keeper:
     def adopt(self, loaded: Loaded, here: str) -> Report:
         """Take over what an earlier agent, or a command, has applied: mend what differs, and listen from now on."""
         self.loaded, self.here = loaded, here
-        report = self.repair("the agent has started")
-        self._listen(self.desired)
-        return report
+        return self.repair("the agent has started")
 
     def repair(self, cause: str) -> Report:
         """Compare everything, and mend what differs but for what waits for its next try.
@@ -158,22 +156,27 @@ class Keeper:
             )
 
     def _carry_out(self, this: Round, waiting: Iterable[Key] = ()) -> Report:
-        way = Way(rolls_back=False, waiting=frozenset(waiting), before_verify=lambda: self._listen(this.desired))
+        way = Way(rolls_back=False, waiting=frozenset(waiting), before_verify=lambda: self._listen_anew(this.desired))
         report = self._rounds.carry_out(this, way)
         self.desired = this.desired
+        if not report.outcomes:
+            self._listen(this.desired)
         self._probing.follow(this.desired.probes, this.desired.verdicts)
         self._note(report)
         return report
 
+    def _listen_anew(self, desired: Desired) -> None:
+        """What was heard until now is our own doing, or will be seen by the look that comes."""
+        self._listen(desired)
+        self._monitor.read()
+
     def _listen(self, desired: Desired) -> None:
-        """Listen where the desired state has something; what was heard until now is our own doing, or will be seen by
-        the look that comes."""
+        """Listen where the desired state has something."""
         objects = [wish.object for wish in desired.wanted.values()]
         spaces = [item.name for item in objects if isinstance(item, Namespace)]
         devices = [item.parent for item in objects if isinstance(item, VlanLink)]
         devices += [item.device for item in objects if isinstance(item, UnderlayFilter)]
         self._monitor.watch(spaces, devices)
-        self._monitor.read()
 
     def _note(self, report: Report) -> None:
         tally, now = self.tally, time.time()
