@@ -4,18 +4,11 @@ Plain values, made by whoever talks to the prober. Nothing here decides whether 
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from dataplane.health.state import State
 
-class HealthState(StrEnum):
-    """The states of a leg (glossary; D1-D3)."""
-
-    UNKNOWN = "unknown"
-    RISING = "rising"
-    UP = "up"
-    FALLING = "falling"
-    DOWN = "down"
-    DISABLED = "disabled"
+HealthState = State
+"""The states of a leg, as the prober's machine has them (D1-D3)."""
 
 
 @dataclass(frozen=True, slots=True)

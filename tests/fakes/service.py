@@ -1,9 +1,11 @@
 """An agent behind the local API that remembers what it was asked, and answers with something of everything."""
 
+import socket
 import threading
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
+from dataplane.agent.api.server import Api
 from dataplane.agent.api.service import (
     ApplyRequest,
     ApplyResult,
@@ -151,3 +153,12 @@ class FakeService:
     def reload(self, peer: Peer) -> Said:
         self._note("reload")
         return Said("reading the files")
+
+
+class PeerApi(Api):
+    """An API whose callers are whoever the test says: unit tests need no root."""
+
+    who = Peer(1, 0, 0, True, "test")
+
+    def peer(self, connection: socket.socket) -> Peer:
+        return self.who

@@ -347,38 +347,33 @@ def test_another_version_takes_over_in_place(
 ) -> None:
     """A changed source is another program: the link shows as not in line, one change later it runs the new one."""
     world, desired, wanted = made
-    old = loader.directory(vlan.SPEC)
-    source = vlan.SPEC.source
+    old, source = loader.directory(vlan.SPEC), vlan.SPEC.source
     monkeypatch.setattr(loader.ProgramSpec, "source", property(lambda _: source + "\n/* another version */\n"))
     assert world.seen(desired)[wanted.key] == replace(wanted, follows_parent=False)
     ((action,),) = converge(world, desired)
     assert action.verb is Verb.CHANGE
-    assert not old.exists()
-    assert world.do(Verb.DELETE, wanted).error is None
+    assert not old.exists() and world.do(Verb.DELETE, wanted).error is None
     assert nothing_is_left()
 
 
-@pytest.mark.parametrize(
-    ("spoiled", "sentence"),
-    [
-        ("this is no C", "ebpf/vlan.c does not compile: Failed to compile"),
-        ("int vlan_pop(struct __sk_buff *skb) { return 0; }", "ebpf/vlan.c does not compile: it has no map dp_vlan"),
-        (
-            vlan.SPEC.source.replace("    if (skb->mark ==", "    *(volatile int *)0 = 0;\n    if (skb->mark =="),
-            "the kernel refuses the program vlan_guard: Permission denied",
-        ),
-    ],
-    ids=["compiler", "map", "verifier"],
-)
+SPOILED = {
+    "ebpf/vlan.c does not compile: Failed to compile": "this is no C",
+    "ebpf/vlan.c does not compile: it has no map dp_vlan": "int vlan_pop(struct __sk_buff *skb) { return 0; }",
+    "the kernel refuses the program vlan_guard: Permission denied": vlan.SPEC.source.replace(
+        "    if (skb->mark ==", "    *(volatile int *)0 = 0;\n    if (skb->mark =="
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", SPOILED)
 def test_a_program_that_does_not_load_is_one_failure(
-    world: World, laid: None, monkeypatch: pytest.MonkeyPatch, spoiled: str, sentence: str
+    world: World, laid: None, monkeypatch: pytest.MonkeyPatch, sentence: str
 ) -> None:
-    """The outcome says so, with the compiler's or the verifier's words; nothing half pinned stays."""
-    monkeypatch.setattr(loader.ProgramSpec, "source", property(lambda _: spoiled))
+    """With the compiler's or the verifier's words; nothing half pinned stays."""
+    monkeypatch.setattr(loader.ProgramSpec, "source", property(lambda _: SPOILED[sentence]))
     world.create(router())
     outcome = world.do(Verb.CREATE, line())
-    assert sentence in str(outcome.error)
-    assert not outcome.is_conflict
+    assert sentence in str(outcome.error) and not outcome.is_conflict
     assert nothing_is_left()
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "datapath": frozenset({"errors", "model", "datapath"}),
     "kernel": frozenset({"errors", "model", "plan", "datapath", "kernel"}),
     # Status is a pure view of desired and observed state, which a session asks for; so it is below the agent.
-    "observe": frozenset({"errors", "model", "config", "plan", "observe"}),
+    "observe": frozenset({"errors", "model", "config", "plan", "health", "observe"}),
     "agent": frozenset(
         {"errors", "model", "config", "compile", "plan", "datapath", "kernel", "health", "observe", "agent"}
     ),

@@ -192,7 +192,7 @@ class Probing:
         return LegHealth(
             leg=probe.leg,
             connection=probe.connection,
-            state=HealthState(report.shown_state(now)),
+            state=report.shown_state(now),
             is_up=report.verdict is Verdict.UP,
             since=_wall(report.since_ns, now),
             cause=self._cause(report, now),

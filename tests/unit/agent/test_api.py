@@ -34,21 +34,12 @@ from dataplane.errors import (
 )
 from tests.fakes import service as fakes
 from tests.fakes.raw_http import ask, asked
-from tests.fakes.service import FakeService
+from tests.fakes.service import FakeService, PeerApi
 
 ROOT = Peer(1, 0, 0, True, "test")
 READER = Peer(2, 1000, 1000, True)
 STRANGER = Peer(3, 1001, 1001, False)
 SOURCES = (Source("a.yaml", 'version: 1\nname: "ü\\n"\n'),)
-
-
-class PeerApi(Api):
-    """An API whose callers are whoever the test says: unit tests need no root."""
-
-    who = ROOT
-
-    def peer(self, connection: socket.socket) -> Peer:
-        return self.who
 
 
 @pytest.fixture

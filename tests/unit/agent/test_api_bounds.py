@@ -19,21 +19,12 @@ from dataplane.agent.api.service import Peer
 from dataplane.errors import AgentUnreachable, ConflictError, HostError, PermissionDenied
 from dataplane.observe import serve
 from tests.fakes.raw_http import PATIENCE, answer, asked, opened
-from tests.fakes.service import FakeService
+from tests.fakes.service import FakeService, PeerApi
 
 ROOT = Peer(1, 0, 0, True)
 READER = Peer(2, 1000, 1000, True)
 SECONDS = 0.4
 """For a request, instead of five, where the end of that time is what a test waits for."""
-
-
-class PeerApi(Api):
-    """An API whose callers are whoever the test says."""
-
-    who = ROOT
-
-    def peer(self, connection: socket.socket) -> Peer:
-        return self.who
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.api.server import Api
-from dataplane.agent.api.service import Peer
 from tests.fakes.raw_http import PATIENCE
-from tests.fakes.service import FakeService
+from tests.fakes.service import FakeService, PeerApi
 
 
 @pytest.fixture(autouse=True)
@@ -25,24 +23,15 @@ def no_agent_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
     return folder
 
 
-class HostOfAgent(Api):
-    """An API whose caller is whoever the test says: unit tests need no root."""
-
-    who = Peer(1, 0, 0, True, "test")
-
-    def peer(self, connection: socket.socket) -> Peer:
-        return self.who
-
-
 @pytest.fixture
 def service() -> FakeService:
     return FakeService()
 
 
 @pytest.fixture
-def agent(no_agent_of_this_machine: Path, service: FakeService) -> Iterator[HostOfAgent]:
+def agent(no_agent_of_this_machine: Path, service: FakeService) -> Iterator[PeerApi]:
     """An agent that answers at the socket of the run folder, with a made-up service behind it."""
-    api = HostOfAgent(no_agent_of_this_machine / "run", service)
+    api = PeerApi(no_agent_of_this_machine / "run", service)
     api.start()
     yield api
     api.close()
