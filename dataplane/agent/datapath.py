@@ -5,18 +5,21 @@ Owns where the state comes from. Nothing here attaches, writes to a pinned map, 
 
 from pathlib import Path
 
-from dataplane.agent.store import Store
+from dataplane.agent.store import State, Store
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.forwarding import compile_forwarding
 from dataplane.compile.hook import port_hooks
-from dataplane.config import Loaded, load_sources
+from dataplane.config import Loaded, Network, load_sources
 from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.model.desired import Desired
 from dataplane.model.forwarding import Forwarding, Learned, Port, PortKind
+from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 from dataplane.model.path import Packet
+from dataplane.model.program import FORWARDER_STATE_KEY, ForwarderState
 from dataplane.model.simulation import Hook
+from dataplane.model.traffic import NamedTraffic, named
 from dataplane.observe.simulation import Journey, travel
 
 _LINE_MTU = 1500
@@ -42,13 +45,32 @@ def applied(state_dir: Path) -> tuple[Desired, Forwarding]:
     """
     from dataplane.kernel.driver import KernelDriver  # Late: offline does without pyroute2.
 
-    state = Store(state_dir).load()
+    return _with_lines(_compiled(Store(state_dir).load(), KernelDriver().facts())[1])
+
+
+def counted(state_dir: Path) -> tuple[Network, NamedTraffic]:
+    """What the forwarder has counted since its maps were made, with the network that was applied here last.
+
+    Raises:
+        HostError: nothing was applied, or there is no forwarder under it.
+    """
+    from dataplane.kernel.driver import KernelDriver  # Late, as above.
+
+    driver = KernelDriver()
+    loaded, desired = _compiled(Store(state_dir).load(), driver.facts())
+    wish = desired.wanted.get(FORWARDER_STATE_KEY)
+    if wish is None or not isinstance(wish.object, ForwarderState):
+        raise HostError("no forwarder is under this network, so nothing is counted: `dataplane status` says why")
+    return loaded.network, named(driver.traffic(), wish.object.forwarding)
+
+
+def _compiled(state: State, facts: HostFacts) -> tuple[Loaded, Desired]:
+    """The network that was applied last."""
     if not state.applied.sources:
         raise HostError("nothing is applied on this host: name files with --offline, or apply them first")
     loaded = load_sources(state.applied.sources)
-    facts = KernelDriver().facts()
     addresses, here = state.memory.addresses(), state.applied.host
-    return _with_lines(compile_network(loaded, state.book, addresses, facts, here, state.legs))
+    return loaded, compile_network(loaded, state.book, addresses, facts, here, state.legs)
 
 
 def _with_lines(desired: Desired) -> tuple[Desired, Forwarding]:

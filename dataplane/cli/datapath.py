@@ -20,7 +20,8 @@ _MIN_PACKET_BYTES = 40
 _MAX_PACKET_BYTES = 3_400
 """What the kernel takes for a test run on every kernel that we support: less than a page."""
 _MAX_TTL = 255
-_KINDS = ("fib", "groups", "legs", "ports")
+_METERS = "meters"
+_KINDS = ("fib", "groups", "legs", "ports", _METERS)
 
 
 @click.group(
@@ -64,9 +65,10 @@ def _state(command: str, files: tuple[Path, ...], host: str | None) -> "tuple[De
 Examples:
   dataplane datapath show fib --offline network.yaml
   sudo dataplane datapath show legs -o json
+  sudo dataplane datapath show meters
 """
 )
-@click.argument("kind", metavar="fib|groups|legs|ports", type=click.Choice(_KINDS))
+@click.argument("kind", metavar="|".join(_KINDS), type=click.Choice(_KINDS))
 @_offline_option
 @host_option
 @output_option
@@ -74,13 +76,28 @@ def show(kind: str, files: tuple[Path, ...], host: str | None, output: str) -> N
     """Show what the forwarder holds for a network, in the words of the configuration.
 
     It is computed from the same kernel objects that apply makes. Without --offline it is about the
-    network that was applied here (which needs root).
+    network that was applied here (which needs root). `meters` are the counters of the forwarder that
+    runs here: packets and bytes by connection, and by port what became of them.
     """
     from dataplane.cli import datapath_text as text
 
+    if kind == _METERS:
+        _show_meters(files, output)
+        return
     desired, state = _state("dataplane datapath show", files, host)
     document = text.DOCUMENTS[kind](state, desired.verdicts)
     emit({kind: document}, output, lambda: text.show_sections(kind, document))
+
+
+def _show_meters(files: tuple[Path, ...], output: str) -> None:
+    from dataplane.agent.datapath import counted
+    from dataplane.cli.datapath_meters import meters_document, meters_sections
+
+    if files:
+        raise click.UsageError("meters are counted on this host: leave --offline away.")
+    need_root("dataplane datapath show meters", "reads the forwarder's counters")
+    document = meters_document(*counted(folders().state))
+    emit({_METERS: document}, output, lambda: meters_sections(document))
 
 
 def _address(ctx: click.Context, parameter: click.Parameter, value: str | None) -> IPv4Address | None:

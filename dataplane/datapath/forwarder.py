@@ -104,8 +104,13 @@ class Forwarder:
         return libbpf.lookup(self._fds["dp_tx"], _key(port), 4) == _key(ifindex)
 
     def set_device(self, port: int, ifindex: int) -> None:
-        """Let XDP send to a device; the thread is in the namespace of that device."""
-        libbpf.update(self._fds["dp_tx"], _key(port), _key(ifindex))
+        """Let XDP send to a device; the thread is in the namespace of that device.
+
+        Raises:
+            HostError: the map has no place for the port.
+        """
+        with self._naming("dp_tx"):
+            libbpf.update(self._fds["dp_tx"], _key(port), _key(ifindex))
 
     @contextmanager
     def _naming(self, name: str) -> Iterator[None]:

@@ -31,7 +31,7 @@ def connection_traffic(
             if end.router_interface not in traffic.legs:
                 continue  # it is on another host, or leads nowhere
             other = far.router_interface if far is not None else ""
-            received = traffic.legs.get(other) or _came_in(traffic, f"peering_connection/{connection_id}/{role}")
+            received = traffic.legs.get(other) or _came_in(traffic, f"peering_tunnel/{connection_id}")
             reading = Reading(traffic.legs[near.router_interface], received)
             history = histories.get(end.router_interface)
             found.append(ConnectionTraffic(connection_id, end.router_interface, reading, history))
@@ -44,6 +44,9 @@ def readings(ends: tuple[ConnectionTraffic, ...]) -> Mapping[str, Reading]:
 
 
 def _came_in(traffic: NamedTraffic, port: str) -> Count:
-    """All frames that came in at a port, whatever became of them: each is counted there once."""
+    """All frames that came in at a port, whatever became of them: each is counted there once.
+
+    Where the other end is on another host, they come in by the connection's own tunnel.
+    """
     counts = traffic.ports.get(port, {}).values()
     return Count(sum(count.packets for count in counts), sum(count.bytes for count in counts)) if counts else _ZERO

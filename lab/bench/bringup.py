@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.bench import networks, sandbox
-from lab.bench.bringup_tables import FIRST_APPLY, GOALS, Samples, tables
+from lab.bench.bringup_tables import AT_TC, FIRST_APPLY, GOALS, Samples, tables
 from lab.bench.model import BenchError, Context, Result, TooNoisy
 from lab.bench.peer_scripts import PeerScripts, require_same, write_scripts
 from lab.bench.run import Run, run, wait_for_the_kernel
@@ -22,6 +22,7 @@ ROUNDS = 5
 _SIZES = {100: 5, 300: 10, 1000: 20}
 """Instances, and over how many VPCs they are spread."""
 
+_LARGEST = max(_SIZES)
 _VPCS, _ROUTES = 100, 10_000
 _TWIN_SIZE = 300
 _TWIN_PAIRS = 4
@@ -47,6 +48,7 @@ class _Bench:
 
     Args:
         files: instances -> the network of that size; 0 is the one of many routes.
+        at_tc: the largest one with the forwarder under every port.
         scripts: instances -> the peer's.
         samples: (size, what) -> seconds in each round.
         work: (size, what) -> processor seconds in each round.
@@ -58,6 +60,7 @@ class _Bench:
     context: Context
     files: dict[int, Path]
     changed: Path
+    at_tc: Path
     scripts: dict[int, PeerScripts]
     samples: Samples = field(default_factory=lambda: defaultdict(list))
     work: Samples = field(default_factory=lambda: defaultdict(list))
@@ -78,7 +81,9 @@ class _Bench:
         files[0], changed = folder / "routes.yaml", folder / "routes-changed.yaml"
         files[0].write_text(networks.routed(_VPCS, _ROUTES))
         changed.write_text(networks.routed(_VPCS, _ROUTES, with_change=True))
-        return cls(context, files, changed, scripts)
+        at_tc = folder / "tc.yaml"
+        at_tc.write_text(networks.peered(_SIZES[_LARGEST], _LARGEST, "tc"))
+        return cls(context, files, changed, at_tc, scripts)
 
     def command(self, *words: str | Path) -> Run:
         """One command of the product."""
@@ -108,6 +113,15 @@ class _Bench:
         if size == 0:
             self.timed(size, "change of one route", "apply", self.changed)
         self.timed(size, "destroy", "destroy", "--yes")
+        wait_for_the_kernel()
+
+    def with_forwarder(self) -> None:
+        """The largest network with the forwarder under every port, which nothing else brings up."""
+        self.timed(_LARGEST, f"apply{AT_TC}", "apply", self.at_tc)
+        again = self.timed(_LARGEST, f"second apply{AT_TC}", "apply", self.at_tc)
+        if _NOTHING_TO_DO not in again.output:
+            raise BenchError(f"the second apply at tc changed something: {again.output}")
+        self.timed(_LARGEST, f"destroy{AT_TC}", "destroy", "--yes")
         wait_for_the_kernel()
 
     def audited(self, file: Path) -> dict[str, int]:
@@ -181,7 +195,7 @@ def measure(context: Context) -> Result:
 
 
 def _shuffled(bench: _Bench, order: random.Random) -> Sequence[Callable[[], None]]:
-    """Every variant of a round; a size's own and its peer's are neighbours, in either order."""
+    """Every variant of a round; a size's own and its peer's are neighbours, in any order."""
     sizes = [*_SIZES, 0]
     order.shuffle(sizes)
     variants: list[Callable[[], None]] = []
@@ -189,6 +203,8 @@ def _shuffled(bench: _Bench, order: random.Random) -> Sequence[Callable[[], None
         pair: list[Callable[[], None]] = [lambda size=size: bench.ours(size)]  # type: ignore[misc]
         if size in bench.scripts:
             pair.append(lambda size=size: bench.peer(size))  # type: ignore[misc]
+        if size == _LARGEST:
+            pair.append(bench.with_forwarder)
         order.shuffle(pair)
         variants += pair
     return variants

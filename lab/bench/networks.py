@@ -13,12 +13,14 @@ vpcs:
 """
 
 
-def peered(vpcs: int, instances: int) -> str:
+def peered(vpcs: int, instances: int, hook: str = "off") -> str:
     """Instances spread evenly over VPCs, all of which are peered with the first, with routes to it and back.
 
-    Without the forwarder: what brings the network up beside the product (``peer.py``) knows nothing like it.
+    Args:
+        hook: of the forwarder; without it where something else brings the network up beside the product (``peer.py``),
+            which knows nothing like it.
     """
-    text = f"datapath: {{hook: off}}\n{_HEAD}"
+    text = f"datapath: {{hook: {hook}}}\n{_HEAD}"
     for v in range(vpcs):
         peers = range(1, vpcs) if v == 0 else range(1)
         routes = [f"{{destination: 10.{p}.0.0/16, next_hop: {{router_interface: ri-{v}-{p}}}}}" for p in peers]

@@ -7,7 +7,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from dataplane.datapath import forwarding_maps, libbpf
-from dataplane.datapath.forwarding_maps import Sizes
+from dataplane.datapath.forwarder import Forwarder
+from dataplane.datapath.forwarding_maps import Entries, Sizes
+from dataplane.datapath.update import Update
+from dataplane.errors import HostError
 from dataplane.model.forwarding import (
     MAX_ROUTERS,
     Forwarding,
@@ -47,6 +50,41 @@ def test_a_full_table_refuses_a_new_route_and_still_takes_a_changed_one() -> Non
         for number in range(16):
             found = there.run("xdp", 1, plain_frame(int(IPv4Address(f"10.0.0.{number}")))).steps[0].leaf
             assert found == Leaf(LeafKind.HOP, 33 if number == 3 else number)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("dp_port", 64), ("dp_fib", 16), ("dp_nexthop", 32), ("dp_group", 8), ("dp_group_slot", 8), ("dp_leg", 4)],
+)
+def test_a_full_map_is_named_with_its_limit(name: str, limit: int) -> None:
+    """P8, for each map that the agent writes: all that fits is taken, one more is a sentence that says what to do."""
+    sizes = Sizes(64, 16, 32, 8, 4, 4)
+    with filled(Forwarding(), sizes) as there:
+        fds = {one: there.map(one) for one in forwarding_maps.spec(sizes).maps}
+        info = libbpf.map_info(fds[name])
+
+        def entry(number: int) -> tuple[bytes, bytes]:
+            key = number.to_bytes(4, "little")
+            if name == "dp_fib":
+                key = forwarding_maps.fib_key(1, IPv4Network((number, 32)))
+            return key, bytes(info.value_size)
+
+        def write(first: int, count: int) -> None:
+            keys, values = zip(*(entry(number) for number in range(first, first + count)), strict=True)
+            Forwarder(fds, sizes).write(Update(((name, Entries(count, b"".join(keys), b"".join(values))),)))
+
+        write(0, limit)
+        with pytest.raises(HostError, match=f"map {name} of the forwarder is full: it holds {limit} entries at most"):
+            write(limit, 1)
+
+
+def test_a_full_map_of_devices_is_named_with_its_limit() -> None:
+    """P8: ``dp_tx``, which is written from inside a port's namespace."""
+    sizes = Sizes(64, 16, 32, 8, 4, 4)
+    with filled(Forwarding(), sizes) as there:
+        forwarder = Forwarder({"dp_tx": there.map("dp_tx")}, sizes)
+        with pytest.raises(HostError, match="map dp_tx of the forwarder is full: it holds 64 entries at most"):
+            forwarder.set_device(64, 1)
 
 
 @pytest.mark.parametrize("number", [0x1000_0000, 0x2000_0000, 0x1000_0001, 0x1FFF_FFFF, 0x5000_0001, 0xF000_0029])

@@ -258,7 +258,7 @@ class FakeKernel:
 
     @staticmethod
     def _hangs_on(item: KernelObject, gone: set[Key]) -> bool:
-        if isinstance(item, Veth | VlanLink | VxlanLink):
+        if isinstance(item, (Veth, VlanLink, VxlanLink)):  # A union of types would be made at each call.
             return False
         needs = item.needs()[:1] if isinstance(item, Rule) else item.needs()
-        return any(need in gone for need in needs)
+        return not gone.isdisjoint(needs)

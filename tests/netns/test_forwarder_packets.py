@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.agent import datapath
+from dataplane.cli.datapath_meters import meters_document
 from dataplane.kernel import netns
 from dataplane.kernel.driver import KernelDriver
 from dataplane.model.forwarding import Reason
@@ -207,6 +209,12 @@ def test_counters_of_ports_and_legs_are_in_the_words_of_the_configuration(networ
     assert found.legs["ri-1"].packets == found.legs["ri-2"].packets == 5
     assert found.legs["ri-1"].bytes == 5 * 98
     assert KernelDriver().traffic().drops() == NONE
+    meters = meters_document(*datapath.counted(network.folder / "state"))
+    (end,) = [row for row in meters["connections"] if row["router_interface"] == "ri-1"]
+    assert end["connection"] == "pcx-1"
+    assert (end["sent"], end["received"]) == ({"packets": 5, "bytes": 490}, {"packets": 5, "bytes": 490})
+    (port,) = [row for row in meters["ports"] if row["port"] == "instance/ecs-1"]
+    assert (port["sent_on"]["packets"], port["dropped"]["packets"]) == (5, 0)
 
 
 def netstat_udp(namespace: str, counter: str) -> int:

@@ -1,25 +1,50 @@
-"""The flows of some topologies, once each: what of tests/lab fits into the time of an emulated machine.
+"""The flows of all topologies, once each: what of tests/lab fits into the time of an emulated machine.
 
-Not collected by itself: ``scripts/test vm`` names it, inside the machine. The others:
-``scripts/vm -- dataplane lab test NAME``.
+Not collected by itself: ``scripts/test vm`` names it, inside the machine. The other hooks of the others:
+``scripts/vm -- dataplane lab test NAME --hook HOOK``.
 """
 
 import pytest
 
+from lab import topology
+from lab.hook import Hook
 from tests.lab.conftest import _root, machine
 from tests.lab.machine import Machine
 
 __all__ = ["_root", "machine"]  # fixtures
-TELLING = ("standby-circuits", "three-hosts", "regions", "failover-hosts")
-"""What asks most of a kernel: VLANs and groups of next hops, tunnels, connections between hosts."""
+XDP = ("standby-circuits", "vpc-peering", "failover-hosts")
+"""What asks most of a kernel there: lines behind the door at tc, long walks, connections between hosts."""
+OFF = ("standby-circuits", "regions")
+"""What asks most of the kernel's own forwarding: groups of next hops and VLANs, tunnels."""
 
 
-@pytest.mark.parametrize("name", TELLING)
+def test_all_topologies_are_meant() -> None:
+    assert len(topology.names_known()) >= 10
+    assert {*XDP, *OFF} <= set(topology.names_known())
+
+
+@pytest.mark.parametrize("name", topology.names_known())
 def test_topology(machine: Machine, name: str) -> None:
-    assert machine.faults(name, "--hook", "auto") == {}
+    """At ``auto``, which is tc."""
+    _must_pass(machine, name, "auto")
+
+
+@pytest.mark.parametrize("name", XDP)
+def test_topology_at_xdp(machine: Machine, name: str) -> None:
+    _must_pass(machine, name, "xdp")
+
+
+@pytest.mark.parametrize("name", OFF)
+def test_topology_without_the_forwarder(machine: Machine, name: str) -> None:
+    _must_pass(machine, name, "off")
+
+
+def _must_pass(machine: Machine, name: str, hook: Hook) -> None:
+    proof = machine.proof(name, "--hook", hook)
+    assert proof["passed"], [flow["faults"] for flow in proof["flows"] if not flow["passed"]]
+    wanted = {"auto": "tc", "xdp": "xdp"}.get(hook)
+    assert bool(proof["forwarders"]) is (wanted is not None)
+    for host in proof["forwarders"]:
+        assert host["ports"][wanted] > 0
+        assert host["packets"] > 0
     assert machine.run("ls", "-A", "/run/netns").stdout == ""
-
-
-@pytest.mark.parametrize("hook", ["tc", "xdp"], ids=["at-tc", "at-xdp"])  # "[tc]" is what the vm stage leaves out
-def test_topology_at(machine: Machine, hook: str) -> None:
-    assert machine.faults("vpc-peering", "--hook", hook) == {}

@@ -8,7 +8,7 @@ import pytest
 from lab.bench import __main__ as command
 from lab.bench import report
 from lab.bench.audit import is_question, kinds_in
-from lab.bench.bringup_tables import FIRST_APPLY, GOALS, Samples, tables
+from lab.bench.bringup_tables import AT_TC, FIRST_APPLY, GOALS, Samples, tables
 from lab.bench.model import Result, Table, TooNoisy
 
 TABLE = Table("Sizes", ("command", "seconds"), [("check", "0.25"), ("second apply", "11.00")])
@@ -53,7 +53,8 @@ def test_document() -> None:
 def samples() -> Samples:
     found: Samples = defaultdict(list)
     for size in (100, 300, 1000):
-        for what in (*GOALS, "plan when loaded, offline", "plan when loaded", "ip -batch"):
+        at_tc = (f"{what}{AT_TC}" for what in ("apply", "second apply", "destroy"))
+        for what in (*GOALS, *at_tc, "plan when loaded, offline", "plan when loaded", "ip -batch"):
             found[size, what] = [size / 1000, size / 500]
     for what in ("check", "plan --offline", "apply", "second apply", "change of one route", "destroy"):
         found[0, what] = [1.0]
@@ -67,6 +68,8 @@ def test_tables_of_bringup() -> None:
     writes = {1000: {}, 0: {}, FIRST_APPLY: {"files": 1500, "mount": 200}}
     commands, growth, beside, routes, written = tables(samples(), samples(), memory, ratios, writes)
     assert commands.rows[0] == ("check", "1.50", "1.25 to 1.75", "< 1", "100")
+    (at_tc,) = [row for row in commands.rows if row[0] == "second apply at tc"]
+    assert at_tc[3] == "< 1.5"
     assert growth.columns == ("command", "100", "300", "1,000", "100 to 300", "300 to 1,000")
     assert growth.rows[0] == ("check", "0.15", "0.45", "1.50", "1.50", "1.50")
     assert beside.rows[0] == ("100", "0.15", "0.15", "2.50", "2.25 to 2.75")

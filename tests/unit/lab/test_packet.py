@@ -103,7 +103,9 @@ def test_what_is_inside_vxlan_counts() -> None:
     """Its addresses and its TTL: the outer ones are the hosts'. A handshake has no payload that could be looked for."""
 
     def wrapped(inner: IP) -> bytes:
-        return bytes(IP(src="172.20.0.11", dst="172.20.0.12") / UDP(dport=4789) / VXLAN(vni=77) / Ether() / inner)
+        # Without a destination, scapy would ask this machine's own network for one.
+        frame = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / inner
+        return bytes(IP(src="172.20.0.11", dst="172.20.0.12") / UDP(dport=4789) / VXLAN(vni=77) / frame)
 
     reply = IP(src=B, dst=A, ttl=61) / ICMP(type=0) / Raw(packet.payload(NONCE, Direction.FORWARD))
     syn = IP(src=A, dst=B, ttl=61) / TCP(sport=40000, dport=80, flags="S")

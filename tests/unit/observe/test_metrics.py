@@ -12,10 +12,14 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dataplane.compile.compiler import compile_network
+from dataplane.compile.forwarding import compile_forwarding
+from dataplane.config.loader import load
 from dataplane.errors import HostError
 from dataplane.model.forwarding import Reason, Verdict
+from dataplane.model.ids import IdBook
 from dataplane.model.simulation import Count
-from dataplane.model.traffic import NamedTraffic
+from dataplane.model.traffic import NamedTraffic, Traffic, named
 from dataplane.observe import serve
 from dataplane.observe.averages import Averages, Reading
 from dataplane.observe.connection_traffic import connection_traffic, readings
@@ -24,6 +28,7 @@ from dataplane.observe.metrics import registry
 from dataplane.observe.metrics_catalogue import FAMILIES
 from dataplane.observe.metrics_server import MOST_CONNECTIONS, MetricsServer
 from dataplane.observe.metrics_sources import TrafficFigures
+from lab.topology import TOPOLOGIES
 from tests.fakes.metrics import FakeSources, reading
 
 PATIENCE = 20.0
@@ -175,10 +180,23 @@ def test_what_one_end_sends_the_other_receives() -> None:
 
 def test_an_end_whose_other_is_on_another_host_receives_what_came_in_at_its_port() -> None:
     port = {Reason.FORWARDED: Count(3, 300), Reason.BLACKHOLE: Count(1, 100), Reason.CONTINUED: Count(2, 200)}
-    traffic = NamedTraffic({"peering_connection/p/acceptor": port}, {"ri-2": Count(7, 700)})
+    traffic = NamedTraffic({"peering_tunnel/p": port}, {"ri-2": Count(7, 700)})
     (end,) = connection_traffic(network(), traffic)
     assert (end.connection, end.router_interface) == ("p", "ri-2")
     assert end.counted == Reading(Count(7, 700), Count(6, 600))
+
+
+@pytest.mark.parametrize("host", ["host-1", "host-2"])
+def test_every_end_on_a_host_of_several_receives(host: str) -> None:
+    """Of the very ports and legs that the compiler makes there."""
+    loaded = load([TOPOLOGIES / "regions" / "network.yaml"])
+    state = compile_forwarding(compile_network(loaded, IdBook(), {}, here=host))
+    counted = Traffic(
+        {(port, Reason.FORWARDED): Count(1, 1) for port in state.ports}, {leg: Count(1, 1) for leg in state.legs}
+    )
+    ends = connection_traffic(loaded.network, named(counted, state))
+    assert any(end.router_interface in ("ri-bh", "ri-hb") for end in ends)
+    assert [end for end in ends if end.counted != Reading(Count(1, 1), Count(1, 1))] == []
 
 
 def test_histories_find_their_ends() -> None:

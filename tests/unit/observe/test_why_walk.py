@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -35,8 +36,12 @@ SAME_AS = {
 }
 
 
+compiled = cache(desired)
+"""Each text once; nobody changes what comes out of it."""
+
+
 def objects(text: str) -> list[KernelObject]:
-    return [wish.object for wish in desired(text).wanted.values()]
+    return [wish.object for wish in compiled(text).wanted.values()]
 
 
 def packet(source: str, destination: str, **more: int) -> Packet:
@@ -51,7 +56,7 @@ def go(items: Iterable[KernelObject], **more: int) -> Trace:
 def questions(draw: st.DrawFn) -> tuple[str, str, IPv4Address]:
     """A network, a running instance of it, and an address: somebody's, close to somebody's, or any."""
     text = draw(st.sampled_from(TEXTS))
-    addresses = desired(text).addresses
+    addresses = compiled(text).addresses
     running = [
         i.b.namespace for i in objects(text) if isinstance(i, Veth) and i.b and i.b.up and "-i-" in i.b.namespace
     ]
@@ -68,7 +73,7 @@ def test_both_models_of_the_kernel_agree(question: tuple[str, str, IPv4Address])
     """``tests/fakes/walk.py`` was written apart; it does not go on through instances that forward."""
     text, namespace, destination = question
     items = objects(text)
-    source = desired(text).addresses[namespace.removeprefix("dp-i-")]
+    source = compiled(text).addresses[namespace.removeprefix("dp-i-")]
     if source == destination:
         return
     fate = Walk(items).send(namespace, str(destination))
