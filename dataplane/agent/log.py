@@ -14,7 +14,8 @@ LOGGER = logging.getLogger("dataplane")
 _JOURNAL = "/run/systemd/journal/socket"
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _LENGTH = struct.Struct("<Q")
-_FIELDS = "fields"
+FIELDS = "fields"
+"""The attribute of a log record under which the ids of resources are: ``extra={FIELDS: {...}}``."""
 
 
 def set_up(environment: Mapping[str, str] = os.environ) -> None:
@@ -35,7 +36,7 @@ def say(text: str, *, level: int = logging.INFO, **fields: str) -> None:
         fields: resource kinds and ids, such as ``peering_connection="pcx-1"``; in the journal each is
             ``DATAPLANE_PEERING_CONNECTION``.
     """
-    LOGGER.log(level, "%s", escaped(text), extra={_FIELDS: fields})
+    LOGGER.log(level, "%s", escaped(text), extra={FIELDS: fields})
 
 
 def escaped(text: str) -> str:
@@ -69,16 +70,16 @@ class JournalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line; a journal that is full or away takes none, and nobody waits for it."""
         fields = {
-            "MESSAGE": record.getMessage(),
+            "MESSAGE": self.format(record),
             "PRIORITY": str(_PRIORITIES.get(record.levelno, 6)),
             "SYSLOG_IDENTIFIER": "dataplane",
         }
-        named: Mapping[str, str] = getattr(record, _FIELDS, {})
+        named: Mapping[str, str] = getattr(record, FIELDS, {})
         fields |= {f"DATAPLANE_{name.upper()}": value for name, value in named.items()}
         try:
             self._socket.sendto(b"".join(_field(*pair) for pair in fields.items()), self._path)
         except OSError:
-            sys.stderr.write(f"{record.getMessage()}\n")
+            sys.stderr.write(f"{fields['MESSAGE']}\n")
 
     def close(self) -> None:
         """Close the socket."""

@@ -22,6 +22,7 @@ class Notifier:
         is_ours = environment.get("WATCHDOG_PID") in (None, str(os.getpid()))
         microseconds = environment.get("WATCHDOG_USEC", "")
         self._watchdog_s = int(microseconds) / 1e6 if is_ours and microseconds.isdigit() else 0.0
+        self._is_busy = False
 
     @property
     def alive_every_s(self) -> float | None:
@@ -38,11 +39,23 @@ class Notifier:
 
     def alive(self) -> None:
         """The loop goes round."""
-        self._tell("WATCHDOG=1")
+        usual = (self._patience(self._watchdog_s),) if self._is_busy else ()
+        self._is_busy = False
+        self._tell("WATCHDOG=1", *usual)
+
+    def busy(self, seconds: float) -> None:
+        """We live, and something long begins: the watchdog is to wait so long for the next sign, then as before."""
+        patience = max(seconds, self._watchdog_s)
+        self._is_busy = self._watchdog_s > 0
+        self._tell("WATCHDOG=1", *((self._patience(patience),) if self._is_busy else ()))
 
     def stopping(self) -> None:
         """It was asked to end."""
         self._tell("STOPPING=1")
+
+    @staticmethod
+    def _patience(seconds: float) -> str:
+        return f"WATCHDOG_USEC={seconds * 1e6:.0f}"
 
     def _tell(self, *lines: str) -> None:
         if not self._address:

@@ -2,11 +2,16 @@
 
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dataplane import __version__
 from dataplane.cli.context import DEFAULT_CONFIG, folders, host_option, need_root, this_host
+from dataplane.errors import AgentUnreachable, ConfigError
+
+if TYPE_CHECKING:
+    from dataplane.config import Loaded
 
 _OFF = "off"
 
@@ -40,7 +45,7 @@ Examples:
   sudo dataplane agent                       follow /etc/dataplane
   sudo dataplane agent network.yaml          follow a file
   sudo dataplane agent --metrics off         nothing listens on a port
-  systemctl kill -s HUP dataplane            read the files again now
+  sudo dataplane agent --reload              read the files again now; fails where they are refused
 """
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
@@ -53,7 +58,8 @@ Examples:
     metavar="ADDRESS:PORT|off",
     help="Where Prometheus finds the metrics.",
 )
-def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | None) -> None:
+@click.option("--reload", "is_reload", is_flag=True, help="Have the agent that runs read its files again, and wait.")
+def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | None, is_reload: bool) -> None:
     """Keep this host's network as its files say, until told to stop.
 
     It takes over what is there, applies the files (FILE, or /etc/dataplane) when they change, mends
@@ -62,6 +68,11 @@ def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | 
     `dataplane destroy` takes it away.
     """
     need_root("dataplane agent", "changes the kernel's network")
+    if is_reload:
+        if files:
+            raise click.UsageError("--reload names no files: the agent reads those that it follows.")
+        _reload()
+        return
     from dataplane.agent.daemon.main import Start, run
 
     run(
@@ -69,8 +80,36 @@ def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | 
             paths=tuple(path.absolute() for path in files) or (DEFAULT_CONFIG,),
             state_dir=folders().state,
             run_dir=folders().run,
-            host_of=lambda loaded: this_host(loaded, host),
+            host_of=lambda loaded: _host_of(loaded, host),
             metrics=metrics,
             version=__version__,
         )
     )
+
+
+def _host_of(loaded: "Loaded", asked: str | None) -> str:
+    """As ``this_host``, for whoever is not to end over a file that was edited.
+
+    Raises:
+        ConfigError: this host is none of those that the files name.
+    """
+    try:
+        return this_host(loaded, asked)
+    except click.UsageError as error:
+        raise ConfigError(error.format_message()) from error
+
+
+def _reload() -> None:
+    """Ask the agent to read its files; what they have wrong is raised as where no agent runs.
+
+    Raises:
+        AgentUnreachable: no agent runs here, or it does not answer.
+        InvalidConfig: the files are refused; nothing was changed.
+    """
+    from dataplane.agent.api.client import connect
+    from dataplane.cli.output import note
+
+    client = connect(folders().run)
+    if client is None:
+        raise AgentUnreachable("no agent runs here: start it with `systemctl start dataplane`, or `dataplane agent`")
+    note(client.reload().text)

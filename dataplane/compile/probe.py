@@ -48,7 +48,16 @@ def _probe(c: Compilation, name: str, connection: PeeringConnection, links: dict
         hold_down_ms=check.hold_down_ms,
         is_damped=check.damping == "on",
         is_last_resort=check.on_all_down == "use_all",
+        device=_device(c, connection),
     )
+
+
+def _device(c: Compilation, connection: PeeringConnection) -> str:
+    """What the line is on, where it is on this host: a stand-in of 802.1Q follows it only round by round."""
+    end = next((end for _, end in connection.ends() if end.vbr is not None), None)
+    if end is None or not c.is_end_here(end):
+        return ""
+    return c.network.physical_connections[c.network.vbrs[end.vbr or ""].physical_connection].device
 
 
 def _beyond(

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dataplane.errors import BugError, DataplaneError
@@ -23,6 +23,7 @@ from dataplane.health.wire import (
     Ask,
     Beat,
     Change,
+    Drill,
     DropLegs,
     Event,
     Force,
@@ -33,6 +34,7 @@ from dataplane.health.wire import (
     Order,
     Report,
     SetLegs,
+    Trouble,
     Unwatch,
     UseMap,
     Watch,
@@ -97,6 +99,7 @@ class Prober:
         self._clock = clock
         self._specs: dict[str, LegSpec] = {}
         self._forced: dict[str, Verdict] = {}
+        self._drilled: set[str] = set()
         self._map_fd, self._map_capacity = -1, 0
         self._backlog: deque[Order] = deque()
         self._equipped: dict[str, tuple[str, str, str]] = {}
@@ -126,9 +129,11 @@ class Prober:
         self.failures.clear()
         self._watch(self._namespaces(self._specs.values()))
         self._send_legs(list(self._specs.values()))
+        # Before the map, which is written at once: nobody is to take a leg that is down by hand meanwhile.
+        self._backlog.extend(Force(leg, verdict) for leg, verdict in self._forced.items())
+        self._backlog.extend(Drill(leg, True) for leg in sorted(self._drilled))
         if self._map_fd >= 0:
             self._backlog.append(UseMap(self._map_capacity))
-        self._backlog.extend(Force(leg, verdict) for leg, verdict in self._forced.items())
         self._flush()
 
     def set_legs(self, specs: Iterable[LegSpec], known: Mapping[str, Known] | None = None) -> None:
@@ -142,6 +147,7 @@ class Prober:
         for name in before.keys() - wanted.keys():
             for memory in (self.known, self.reports, self._forced, self.failures):
                 memory.pop(name, None)
+            self._drilled.discard(name)
         self.known.update(
             {name: (known or {})[name] for name in wanted if name in (known or {}) and name not in before}
         )
@@ -177,6 +183,12 @@ class Prober:
         else:
             self._forced[leg] = verdict
         self._backlog.append(Force(leg, verdict))
+        self._flush()
+
+    def drill(self, leg: str, *, is_on: bool) -> None:
+        """A leg is being cut on purpose, or is mended again: its flips damp nothing, the way back included (D1)."""
+        (self._drilled.add if is_on else self._drilled.discard)(leg)
+        self._backlog.append(Drill(leg, is_on))
         self._flush()
 
     def ask(self) -> None:
@@ -229,7 +241,7 @@ class Prober:
                 events.append(self._died(child))
                 return events
             event = decode(data)
-            if not isinstance(event, Hello | Change | Beat | Report):
+            if not isinstance(event, Hello | Trouble | Change | Beat | Report):
                 raise BugError(f"the prober said {event}, which is the agent's to say; please report this")
             self._note(event)
             events.append(event)
@@ -242,6 +254,7 @@ class Prober:
                 self.known.pop(event.leg, None)
             elif after is not State.DISABLED:
                 self.known[event.leg] = (event.transition.verdict, event.transition.at_ns)
+            self._report(event)
         elif isinstance(event, Report):
             for row in event.legs:
                 if row.name in self._specs:
@@ -250,6 +263,13 @@ class Prober:
             self.beat = event
         elif isinstance(event, Hello):
             self.hello = event
+
+    def _report(self, event: Change) -> None:
+        """What is reported of a leg is as new as its last change: reports themselves come once a second."""
+        report, change = self.reports.get(event.leg), event.transition
+        if report is not None:
+            found = replace(report, state=change.after, verdict=change.verdict, since_ns=change.at_ns)
+            self.reports[event.leg] = found
 
     def _died(self, child: Child) -> Died:
         code = self._bury(child)

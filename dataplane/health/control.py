@@ -1,13 +1,12 @@
 """What the agent asks for, carried out: legs, monitors, the map of legs, verdicts by hand.
 
 Owns the descriptors that come with a message until somebody takes them over. Must never trust one to be what the
-message says: what does not fit is closed and said on standard error, and probing goes on.
+message says: what does not fit is closed and said to the agent, and probing goes on.
 """
 
 import gc
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,10 +21,12 @@ from dataplane.health.wire import (
     LEGS_PER_DATAGRAM,
     MAX_DATAGRAM_BYTES,
     Ask,
+    Drill,
     DropLegs,
     Force,
     LegOrder,
     SetLegs,
+    Trouble,
     Unwatch,
     UseMap,
     Watch,
@@ -48,6 +49,7 @@ class Control:
             Unwatch: self._unwatch,
             UseMap: self._use_map,
             Force: self._force,
+            Drill: self._drill,
             Ask: lambda _: loop.report_all(),
         }
 
@@ -69,7 +71,7 @@ class Control:
             message = decode(data)
             self._handlers[type(message)](message)
         except (WireError, KeyError, OSError) as error:
-            print(f"prober: a message was not carried out: {error}", file=sys.stderr, flush=True)
+            self._loop.outbox.tell(Trouble(f"a message was not carried out: {error}"))
         finally:
             for fd in self._fds:
                 os.close(fd)
@@ -145,3 +147,8 @@ class Control:
         leg = self._loop.legs.get(message.leg)
         if leg is not None:
             self._loop.changed(leg, leg.machine.force(message.verdict, time.monotonic_ns()))
+
+    def _drill(self, message: Drill) -> None:
+        leg = self._loop.legs.get(message.leg)
+        if leg is not None:
+            leg.machine.drill(is_on=message.is_on)

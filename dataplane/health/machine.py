@@ -9,6 +9,7 @@ from dataplane.health.state import NS_PER_S, Cause, Settings, State, Transition,
 DAMPING_FLIPS = 3
 DAMPING_WINDOW_NS = 60 * NS_PER_S
 DAMPING_HOLD_NS = 60 * NS_PER_S
+_NO_DRILL, _IN_DRILL, _AFTER_DRILL = range(3)
 
 # Bound once: the next lines run for every probe.
 _UNKNOWN, _RISING, _UP, _FALLING, _DOWN = State.UNKNOWN, State.RISING, State.UP, State.FALLING, State.DOWN
@@ -28,6 +29,7 @@ class Machine:
     """
 
     __slots__ = (
+        "_drill",
         "_flipped",
         "_held_until_ns",
         "_state",
@@ -54,6 +56,7 @@ class Machine:
         self.damped_until_ns = 0
         self._held_until_ns = self.since_ns + settings.hold_down_ns if self._state is _DOWN else 0
         self._flipped: list[int] = []
+        self._drill = _NO_DRILL
 
     @property
     def state(self) -> State:
@@ -127,23 +130,35 @@ class Machine:
         self.forced = verdict
         return self._note(before, Cause.HAND, now_ns)
 
+    def drill(self, *, is_on: bool) -> None:
+        """It is being cut on purpose, or is mended again. Such flips damp nothing, coming back included (D1)."""
+        if is_on:
+            self._drill = _IN_DRILL
+        elif self._drill == _IN_DRILL:
+            self._drill = _AFTER_DRILL if self._state is _DOWN or self._state is _RISING else _NO_DRILL
+
     def _rise(self, now_ns: int) -> Transition | None:
         """Enough replies: up, unless this would be a flip too many."""
-        if self.settings.is_damped and self._recent_flips(now_ns) >= DAMPING_FLIPS:
+        is_exempt = self._drill != _NO_DRILL
+        if self._drill == _AFTER_DRILL:
+            self._drill = _NO_DRILL
+        if not is_exempt and self.settings.is_damped and self._recent_flips(now_ns) >= DAMPING_FLIPS:
             self._damp(now_ns)
             return None if self.forced is not None else self._note(_DOWN, Cause.DAMPED, now_ns, is_same=True)
-        self._flipped.append(now_ns)
+        if not is_exempt:
+            self._flipped.append(now_ns)
         self.flips += 1
         return self._settle(_UP, Cause.ANSWERED, now_ns)
 
     def _fall(self, cause: Cause, now_ns: int) -> Transition | None:
         """Down, and held there as long as it has to be."""
-        recent = self._recent_flips(now_ns)
-        self._flipped.append(now_ns)
         self.flips += 1
         self._held_until_ns = now_ns + self.settings.hold_down_ns
-        if self.settings.is_damped and recent >= DAMPING_FLIPS:
-            self._damp(now_ns)
+        if self._drill == _NO_DRILL:
+            recent = self._recent_flips(now_ns)
+            self._flipped.append(now_ns)
+            if self.settings.is_damped and recent >= DAMPING_FLIPS:
+                self._damp(now_ns)
         return self._settle(_DOWN, cause, now_ns)
 
     def _damp(self, now_ns: int) -> None:

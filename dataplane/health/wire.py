@@ -113,6 +113,14 @@ class Force:
 
 
 @dataclass(frozen=True, slots=True)
+class Drill:
+    """A leg is being cut on purpose, or is mended again: such flips damp nothing (D1)."""
+
+    leg: str
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Report every leg now."""
 
@@ -127,6 +135,13 @@ class Hello:
 
     pid: int
     words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that the prober could not do, and goes on without; for people."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +246,8 @@ class Report:
     legs: tuple[LegReport, ...]
 
 
-Order = SetLegs | DropLegs | Watch | Unwatch | UseMap | Force | Ask
-Event = Hello | Change | Beat | Report
+Order = SetLegs | DropLegs | Watch | Unwatch | UseMap | Force | Drill | Ask
+Event = Hello | Trouble | Change | Beat | Report
 Message = Order | Event
 
 _Row = Sequence[Any]
@@ -285,8 +300,10 @@ _KINDS: dict[type[Any], tuple[str, Callable[..., Any]]] = {
     Unwatch: ("unwatch", lambda names: Unwatch(tuple(names))),
     UseMap: ("map", UseMap),
     Force: ("force", lambda leg, verdict: Force(leg, _verdict(verdict))),
+    Drill: ("drill", Drill),
     Ask: ("ask", Ask),
     Hello: ("hello", lambda pid, words: Hello(pid, tuple(words))),
+    Trouble: ("trouble", Trouble),
     Change: ("change", lambda leg, row, coalesced: Change(leg, _transition(row), coalesced)),
     Beat: ("beat", Beat),
     Report: ("report", lambda rows: Report(tuple(map(_report, rows)))),

@@ -37,7 +37,7 @@ def cut(places: Iterable[Place]) -> None:
         for namespace, ifindex in places:
             with netns.entered(namespace), NetlinkSocket() as socket:
                 ifname = _ifname(namespace, ifindex)
-                tc.Hooks(socket, MARK).attach(ifindex, ifname, tc.Hook.INGRESS, program)
+                _hooks(socket).attach(ifindex, ifname, tc.Hook.INGRESS, program)
             done.append((namespace, ifindex))
     except BaseException:
         mend(done)
@@ -50,7 +50,33 @@ def mend(places: Iterable[Place]) -> None:
     """Let packets in again. Links and namespaces that are gone are fine."""
     for namespace, ifindex in places:
         with suppress(HostError), netns.entered(namespace), NetlinkSocket() as socket, suppress(OSError):
-            tc.Hooks(socket, MARK).detach(ifindex, sockets.if_indextoname(ifindex))
+            _hooks(socket).detach(ifindex, sockets.if_indextoname(ifindex))
+
+
+def mend_all(namespaces: Iterable[str]) -> tuple[str, ...]:
+    """Take away every cut of ours in some namespaces: whoever made one and died over it. For an agent that starts.
+
+    Returns:
+        The namespaces in which there was one.
+    """
+    return tuple(namespace for namespace in namespaces if _mended(namespace))
+
+
+def _mended(namespace: str) -> bool:
+    try:
+        with netns.entered(namespace), NetlinkSocket() as socket:
+            hooks = _hooks(socket)
+            holders = hooks.holders()
+            for ifindex in holders:
+                hooks.detach(ifindex, sockets.if_indextoname(ifindex))
+    except (HostError, OSError):
+        return False  # it is gone, or no namespace: the round that follows says what is wrong there
+    return bool(holders)
+
+
+def _hooks(socket: NetlinkSocket) -> tc.Hooks:
+    # A link of ours keeps its clsact: to make or to remove one takes it out of service for a moment (qdisc_graft).
+    return tc.Hooks(socket, MARK, keeps_clsact=True)
 
 
 def _ifname(namespace: str, ifindex: int) -> str:

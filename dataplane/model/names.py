@@ -71,6 +71,11 @@ def is_our_namespace_name(name: str) -> bool:
     return name.startswith(NAMESPACE_PREFIX)
 
 
+def is_router_namespace_name(name: str) -> bool:
+    """Whether a namespace of this name could be a router's of ours (a VPC's or a VBR's); the mark inside decides."""
+    return name.startswith((vpc_namespace(""), vbr_namespace("")))
+
+
 def pid_reference(pid: int) -> str:
     """The namespace reference of a running process."""
     return f"pid:{pid}"

@@ -17,6 +17,8 @@ class Probe:
         is_last_resort: it is used even when all legs of a group are down (D2).
         arrivals: ifindexes that a reply may come in by.
         links: namespace and ifindex of each link between here and the line: one that loses its carrier flips it (D1).
+        device: the host's own one that the line is on, by name, since its ifindex is the kernel's; it counts as a link.
+            Empty where the line comes in at another host.
     """
 
     leg: str
@@ -34,3 +36,4 @@ class Probe:
     is_last_resort: bool
     arrivals: tuple[int, ...]
     links: tuple[tuple[str, int], ...]
+    device: str = ""

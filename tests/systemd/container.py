@@ -18,11 +18,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "iputils-ping")
-MODULES = ("click", "pydantic", "pydantic_core", "pyroute2", "yaml", "rich", "typing_extensions", "annotated_types")
+MODULES = (
+    *("click", "pydantic", "pydantic_core", "pyroute2", "yaml", "rich", "typing_extensions", "annotated_types"),
+    *("prometheus_client", "psutil"),
+)
 CHECKOUT = "/opt/dataplane"
 
 _MAKE_TIMEOUT_S = 300
-_BOOT_TIMEOUT_S = 30
+_BOOT_TIMEOUT_S = 90
 _LAUNCHER = f"""\
 #!/bin/sh
 # What .venv/bin/dataplane is on a real host.

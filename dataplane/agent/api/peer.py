@@ -1,6 +1,7 @@
 """Who is at the other end of a unix socket, as the kernel says, and what the group ``dataplane`` allows."""
 
 import grp
+import select
 import socket
 import struct
 from pathlib import Path
@@ -35,7 +36,17 @@ def peer_of(connection: socket.socket, group: int | None) -> Peer:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(raw)
     may_read = uid == 0 or (group is not None and (gid == group or group in _groups(connection)))
-    return Peer(pid, uid, gid, may_read, _command(pid))
+    return Peer(pid, uid, gid, may_read, _command(pid), lambda: _is_there(connection))
+
+
+def _is_there(connection: socket.socket) -> bool:
+    """Whether the other end is open: one that has only finished speaking still listens (POLLRDHUP is not asked for)."""
+    hung_up = select.poll()
+    try:
+        hung_up.register(connection, 0)
+    except (OSError, ValueError):  # we have closed it ourselves
+        return False
+    return not hung_up.poll(0)
 
 
 def _groups(connection: socket.socket) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from dataplane.agent.api.peer import group_id, peer_of
 from dataplane.agent.api.routes import ROUTES, EventsRequest, Route
 from dataplane.agent.api.service import API_VERSION, MAX_EVENTS, Peer, Service
 from dataplane.agent.api.wire import WireError, from_plain, parse, pieces
+from dataplane.agent.log import FIELDS
 from dataplane.errors import BugError, DataplaneError
 from dataplane.observe.serve import REQUEST_SECONDS, Handler, Server, Slots
 
@@ -219,7 +220,8 @@ class _Request(Handler):
 
     def _log_change(self, what: str) -> None:
         name = urlsplit(self.path).path.rpartition("/")[2]
-        fields = {"peer_uid": self._peer.uid, "peer_gid": self._peer.gid, "peer_pid": self._peer.pid}
+        peer = {"peer_uid": self._peer.uid, "peer_gid": self._peer.gid, "peer_pid": self._peer.pid}
+        fields = {FIELDS: {field: str(number) for field, number in peer.items()}}
         _log.info("%s asked for by %s: %s", name, self._peer, what, extra=fields)
 
 

@@ -3,7 +3,8 @@
 Owns the types of both sides. Must never know of sockets (``server``) nor of spelling (``wire``).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from dataplane.agent.report import LegReport, Planned, Report, Status
@@ -26,6 +27,7 @@ class Peer:
 
     Args:
         may_read: root, or a member of the group.
+        is_there: whether it still waits for an answer.
     """
 
     pid: int
@@ -33,6 +35,7 @@ class Peer:
     gid: int
     may_read: bool
     command: str = ""
+    is_there: Callable[[], bool] = field(default=lambda: True, compare=False, repr=False)
 
     @property
     def may_change(self) -> bool:
@@ -231,7 +234,7 @@ class Service(Protocol):
         ...
 
     def drill(self, asked: DrillRequest, peer: Peer) -> DrillReport:
-        """Take a leg down for a while, and say what that cost.
+        """Take a leg down for a while, and say what that cost; it is over when whoever asked has gone.
 
         Raises:
             UnknownError: there is no such leg.

@@ -51,22 +51,23 @@ class Calls:
             answer.cancel()
             raise ConflictError(f"the agent was busy for {_PATIENCE_S:.0f} s; ask again") from None
 
-    def do_all(self) -> None:
-        """Do what waits, in the loop's thread."""
+    def do_next(self) -> None:
+        """Do the first of what waits, in the loop's thread; where more does, the descriptor is readable again."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._read_fd, 4096):
                 pass
-        while True:
-            try:
-                call, answer = self._waiting.get_nowait()
-            except queue.Empty:
-                return
-            if not answer.set_running_or_notify_cancel():
-                continue
-            try:
-                answer.set_result(call())
-            except BaseException as error:
-                answer.set_exception(error)
+        try:
+            call, answer = self._waiting.get_nowait()
+        except queue.Empty:
+            return
+        if not self._waiting.empty():
+            self.wake()
+        if not answer.set_running_or_notify_cancel():
+            return
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
 
     def close(self) -> None:
         """Answer nobody any more."""

@@ -1,18 +1,21 @@
-"""A leg taken down on purpose: cut in silence, watched until it has flipped, mended (issue of the source, R54).
+"""A leg taken down on purpose: cut in silence, watched until it has flipped, mended (R54).
 
 Owns the cut that is under way, so that it ends with the agent at the latest. What is measured is the outage of the
 flows on that leg: from the cut until nothing is sent there any more.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 
 from dataplane.agent.api.service import DrillReport
 from dataplane.agent.daemon.probing import Flip, Probing
+from dataplane.agent.log import say
 from dataplane.compile.leg_order import LegGroup
 from dataplane.errors import ConflictError, UnknownError
 from dataplane.health.state import NS_PER_S
-from dataplane.kernel import cut
+from dataplane.kernel import cut, netns
+from dataplane.model import names
 from dataplane.model.forwarding import LegState
 from dataplane.model.probe import Probe
 
@@ -31,6 +34,13 @@ class Drill:
         self._probing = probing
         self._probe: Probe | None = None
         self._cut_ns = self._down_ns = self._slow_ns = 0
+
+    @staticmethod
+    def mend_left() -> None:
+        """Mend what an agent left that was killed during a drill: nobody else would, and the leg would stay dead."""
+        routers = [name for name in netns.list_our_names() if names.is_router_namespace_name(name)]
+        for namespace in cut.mend_all(routers):
+            say(f"mended in {namespace} what a drill had cut, whose agent was killed", level=logging.WARNING)
 
     def begin(self, leg: str, groups: Iterable[LegGroup]) -> None:
         """Cut a leg, in the loop's thread.
@@ -52,7 +62,12 @@ class Drill:
             if leg in group.states and not others:
                 raise ConflictError(f"no other leg of {group.name.text} is healthy: a drill would cut its traffic")
         self._down_ns = self._slow_ns = 0
-        cut.cut(_places(probe))
+        self._probing.drill(leg, is_on=True)
+        try:
+            cut.cut(_places(probe))
+        except BaseException:
+            self._probing.drill(leg, is_on=False)
+            raise
         self._cut_ns = time.monotonic_ns()
         self._probe = probe
 
@@ -65,8 +80,9 @@ class Drill:
     def end(self) -> None:
         """Mend the leg, in the loop's thread; where nothing is cut this does nothing."""
         if self._probe is not None:
-            cut.mend(_places(self._probe))
-            self._probe = None
+            probe, self._probe = self._probe, None
+            cut.mend(_places(probe))
+            self._probing.drill(probe.leg, is_on=False)
 
     def report(self, leg: str, seconds: float, took_over: tuple[str, ...], *, has_fast_path: bool) -> DrillReport:
         """What it found.

@@ -13,19 +13,20 @@ from datetime import UTC, datetime
 
 from dataplane.agent.backoff import Backoff
 from dataplane.agent.daemon.probing import Flip, Probing
-from dataplane.agent.executor import Driver, execute
+from dataplane.agent.executor import Driver, Progress, execute
 from dataplane.agent.journal import Journal
 from dataplane.agent.log import say
 from dataplane.agent.report import Report
 from dataplane.agent.round import Round, Rounds, Way
 from dataplane.agent.store import State, Store
+from dataplane.compile.flip import flipped
 from dataplane.config import Loaded, load_sources
 from dataplane.kernel.monitor import Monitor
 from dataplane.model import names
 from dataplane.model.describe import describe, kind_of
 from dataplane.model.desired import NOTHING, Desired
 from dataplane.model.kernel import Key, Namespace, UnderlayFilter, VlanLink
-from dataplane.model.leg import LegVerdict
+from dataplane.model.leg import LegVerdict, LegVerdicts, LegWord
 from dataplane.model.program import FORWARDER_STATE_KEY
 from dataplane.plan.action import Action, Outcome, Verb
 from dataplane.plan.planner import make_plan
@@ -66,6 +67,8 @@ class Keeper:
         self.here = ""
         self.desired: Desired = NOTHING
         self.backoff = Backoff()
+        self.progress: Progress | None = None
+        """Called before each stage of a round."""
         self._store, self._driver, self._monitor = store, driver, monitor
         self._probing, self._journal = probing, journal
         self._rounds = Rounds(store, driver, is_probing=True)
@@ -133,18 +136,19 @@ class Keeper:
         """
         if self.loaded is None:
             return
-        state, at = self._store.load(), _now()
-        verdicts = state.legs
-        for flip in flips:
-            verdicts = verdicts.saying(flip.leg, LegVerdict("up" if flip.is_up else "down", "health", at))
-        if verdicts != state.legs:
-            state = replace(state, legs=verdicts)
-            after = self._rounds.compile(self.loaded, state, self.here)
-            before = {key: wish.object for key, wish in self.desired.wanted.items()}
-            execution = execute(make_plan(after.wanted, before), self._driver)
-            self.desired = after
-            self._store.save(replace(state, is_new=False, notice=""))
+        words: dict[str, LegWord] = {flip.leg: "up" if flip.is_up else "down" for flip in flips}
+        at = _now()
+        verdicts = _saying(self.desired.verdicts, words, at)
+        if verdicts != self.desired.verdicts:
+            found = flipped(self.desired, self.loaded, self.here, verdicts)
+            execution = execute(make_plan(found.after, found.before), self._driver)
+            self.desired = found.desired
             self._note_failures(execution.outcomes)
+        # Traffic first: who dies before this line leaves a prober's successor to find out once more.
+        state = self._store.load()
+        said = _saying(state.legs, words, at)
+        if said != state.legs:
+            self._store.save(replace(state, legs=said, is_new=False, notice=""))
         for flip in flips:
             self._journal.append("leg", flip.leg, "state", flip.before, flip.after, flip.cause)
             level = logging.INFO if flip.is_up else logging.WARNING
@@ -156,7 +160,12 @@ class Keeper:
             )
 
     def _carry_out(self, this: Round, waiting: Iterable[Key] = ()) -> Report:
-        way = Way(rolls_back=False, waiting=frozenset(waiting), before_verify=lambda: self._listen_anew(this.desired))
+        way = Way(
+            rolls_back=False,
+            waiting=frozenset(waiting),
+            before_verify=lambda: self._listen_anew(this.desired),
+            progress=self.progress,
+        )
         report = self._rounds.carry_out(this, way)
         self.desired = this.desired
         if not report.outcomes:
@@ -216,6 +225,13 @@ class Keeper:
             more = f"{len(outcomes) - _MOST_LINES} more objects"
             say(f"repaired: {more}", level=logging.WARNING)
             self._journal.append("network", self.here or "this host", "repaired", after=more, cause=cause)
+
+
+def _saying(verdicts: LegVerdicts, words: Mapping[str, LegWord], at: str) -> LegVerdicts:
+    """Verdicts with the last word that health checks have on some legs."""
+    for leg, word in words.items():
+        verdicts = verdicts.saying(leg, LegVerdict(word, "health", at))
+    return verdicts
 
 
 _VERBS: Mapping[Verb, str] = {Verb.CREATE: "made", Verb.CHANGE: "put right", Verb.DELETE: "removed"}

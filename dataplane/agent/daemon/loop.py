@@ -30,6 +30,8 @@ FULL_EVERY_S = 30.0
 """A comparison of everything, whether anybody has said that something changed or not (design, section 7)."""
 TOGETHER_S = 0.05
 """What is heard within so long is one event."""
+MOST_STAGE_S = 200.0
+"""What one stage of a round may take: 180 s where a slow machine compiles the forwarder (``datapath/loader.py``)."""
 _TICK_S = 1.0
 _FILES_KEPT = "files"
 """Under which the journal keeps which files were taken last."""
@@ -70,6 +72,8 @@ class Agent:
         self.each_second: list[Callable[[], object]] = []
         """Called about once a second, for whoever samples something."""
         self._monitor, self._notifier = monitor, notifier
+        # A long round is not a hung one, as long as it gets on (reliability A4).
+        keeper.progress = lambda done, total, stage: notifier.busy(MOST_STAGE_S)
         self._selector = selectors.DefaultSelector()
         self._dirty_at: float | None = None
         self._why = ""
@@ -98,6 +102,7 @@ class Agent:
         signal.signal(signal.SIGHUP, self.hang_up)
         for source in (self._monitor, self.probing, self.calls):
             self._selector.register(source, selectors.EVENT_READ)
+        self.drill.mend_left()
         self.probing.start()
         self._begin()
         self._notifier.ready(self._status())
@@ -175,7 +180,7 @@ class Agent:
     def _turn(self) -> None:
         """Everything that is due, the most urgent first."""
         self._flip()
-        self.calls.do_all()
+        self.calls.do_next()  # one at a time: however many ask, flips come first
         if self._is_hup:
             self._is_hup = False
             self._try(lambda: self.read_files("SIGHUP"))

@@ -3,6 +3,7 @@
 Owns the start and the end of the process. The lock comes first: where another agent runs, nothing is touched.
 """
 
+import faulthandler
 import gc
 import logging
 from collections.abc import Callable
@@ -58,6 +59,7 @@ def run(start: Start) -> None:
         HostError: state, socket or port cannot be had.
     """
     set_up()
+    faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where the loop hung
     libc.require_privileges()
     with ExitStack() as stack:
         stack.enter_context(lock.held(start.run_dir))

@@ -4,17 +4,22 @@ Owns the translation between the compiler's probes and the prober's legs, and th
 decide whether a leg is up: that is the prober's machine, or a person's word.
 """
 
+import contextlib
+import logging
 import os
+import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from dataplane.agent.log import say
 from dataplane.datapath import legs, libbpf
 from dataplane.health.client import Died, Prober
 from dataplane.health.state import NS_PER_MS, NS_PER_S, Cause, Settings, State, Verdict
-from dataplane.health.wire import Change, LegReport, LegSpec
+from dataplane.health.wire import Change, Event, Hello, LegReport, LegSpec, Trouble
 from dataplane.kernel import probe_socket
+from dataplane.model import names
 from dataplane.model.leg import LegVerdicts
 from dataplane.model.probe import Probe
 from dataplane.observe.health import HealthState, LegHealth, ProberHealth
@@ -93,19 +98,25 @@ class Probing:
             if (found := verdicts.known.get((leg, "health"))) is not None and found.state == "down"
         }
         self._prober.set_legs(map(_spec, self._probes.values()), known)
-        self._follow_map()
+        # What people said before the map, which is written at once: a leg that they took down is not to be used.
         self._force(verdicts)
+        self._follow_map()
 
     def flips(self) -> tuple[Flip, ...]:
         """What has changed since the last call; keeps the prober alive. Call it at least every second."""
         found = []
         for event in self._prober.pump():
-            # Nothing flips when it has died: a probe that stops being sent is not one that fails (D3).
-            if not isinstance(event, Died):
-                self._heard_ns = time.monotonic_ns()
             if isinstance(event, Change) and event.leg in self._probes:
                 found.append(self._flip(event))
+            else:
+                _tell(event)
+            if not isinstance(event, Died):
+                self._heard_ns = time.monotonic_ns()
         return tuple(found)
+
+    def drill(self, leg: str, *, is_on: bool) -> None:
+        """A leg is cut on purpose, or mended again: its flips damp nothing (D1)."""
+        self._prober.drill(leg, is_on=is_on)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -224,6 +235,17 @@ class Probing:
         return self._causes.get(report.name, "")
 
 
+def _tell(event: Event | Died) -> None:
+    """What the prober says of itself. Nothing flips when it has died: what nobody sends does not fail (D3)."""
+    if isinstance(event, Hello):
+        say(f"the prober runs as process {event.pid}: {'; '.join(event.words)}")
+    elif isinstance(event, Trouble):
+        say(f"the prober: {event.text}", level=logging.WARNING)
+    elif isinstance(event, Died):
+        how = f"signal {-event.code}" if event.code < 0 else f"code {event.code}"
+        say(f"the prober has ended ({how}) and is started again; verdicts stay as they are (D3)", level=logging.ERROR)
+
+
 def _spec(probe: Probe) -> LegSpec:
     settings = Settings(
         probe.interval_ms * NS_PER_MS,
@@ -242,8 +264,16 @@ def _spec(probe: Probe) -> LegSpec:
         settings,
         probe.is_last_resort,
         probe.arrivals,
-        probe.links,
+        (*probe.links, *_device_of(probe)),
     )
+
+
+def _device_of(probe: Probe) -> tuple[tuple[str, int], ...]:
+    """The device of a leg's line as a link; none where it is not there: a round says so, and waits for it."""
+    with contextlib.suppress(OSError):
+        if probe.device:
+            return ((names.HOST, socket.if_nametoindex(probe.device)),)
+    return ()
 
 
 def _wall(moment_ns: int, now_ns: int) -> str:

@@ -160,7 +160,7 @@ class AgentService:
 
         agent.calls.ask(begin)
         try:
-            self._wait(asked.seconds)
+            self._wait(asked.seconds, peer)
         except BaseException:
             agent.calls.ask(agent.drill.end)
             raise
@@ -176,10 +176,10 @@ class AgentService:
             return ()
         return leg_groups(keeper.loaded, keeper.here, keeper.state().legs)
 
-    def _wait(self, seconds: float) -> None:
-        """Let a drill run, unless the agent ends."""
+    def _wait(self, seconds: float, peer: Peer) -> None:
+        """Let a drill run, unless the agent ends, or nobody waits for its report any more."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._agent.is_stopping:
+        while time.monotonic() < until and not self._agent.is_stopping and peer.is_there():
             time.sleep(min(_STEP_S, max(0.0, until - time.monotonic())))
 
 

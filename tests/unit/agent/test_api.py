@@ -214,7 +214,7 @@ def test_every_change_is_logged_with_who_asked(
     said = [record.getMessage() for record in caplog.records]
     assert said[:2] == [f"reload asked for by {ROOT}: {what}" for what in ("begins", "done")]
     assert said[3] == f"destroy asked for by {ROOT}: failed: two lines [31m"
-    assert caplog.records[0].peer_uid == 0
+    assert caplog.records[0].fields["peer_uid"] == "0", "as a field of the journal"
     api.who = READER
     caplog.clear()
     with pytest.raises(PermissionDenied):
@@ -360,3 +360,16 @@ def _as_user(folder: Path, groups: list[int]) -> tuple[int, int]:
     os.waitpid(pid, 0)
     reading, changing = json.loads(found)
     return reading, changing
+
+
+def test_a_caller_is_there_until_it_closes_its_end() -> None:
+    """One that has only finished speaking (``nc -N``) still waits for its answer."""
+    ours, its = socket.socketpair()
+    with ours, its:
+        peer = peer_of(ours, None)
+        assert peer.is_there()
+        its.shutdown(socket.SHUT_WR)
+        assert peer.is_there()
+        its.close()
+        assert not peer.is_there()
+    assert not peer.is_there()

@@ -41,3 +41,24 @@ def test_nobody_to_tell_is_fine(tmp_path: Path) -> None:
 )
 def test_how_often_it_wants_to_hear_from_us(environment: dict[str, str], every: float | None) -> None:
     assert Notifier(environment).alive_every_s == every
+
+
+def test_a_long_stage_has_its_own_patience_and_then_it_is_as_before(tmp_path: Path) -> None:
+    """systemd takes a new WATCHDOG_USEC at any time (sd_notify(3)); without a watchdog nobody is told one."""
+    name = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(5)
+        watched = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "10000000"})
+        watched.busy(200)
+        watched.busy(1)
+        watched.alive()
+        watched.alive()
+        assert [manager.recv(200) for _ in range(4)] == [
+            b"WATCHDOG=1\nWATCHDOG_USEC=200000000",
+            b"WATCHDOG=1\nWATCHDOG_USEC=10000000",
+            b"WATCHDOG=1\nWATCHDOG_USEC=10000000",
+            b"WATCHDOG=1",
+        ]
+        Notifier({"NOTIFY_SOCKET": name}).busy(200)
+        assert manager.recv(200) == b"WATCHDOG=1"

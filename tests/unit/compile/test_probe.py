@@ -51,3 +51,12 @@ def test_it_is_the_same_whoever_asks_again() -> None:
     loaded = network(TWO_CIRCUITS)
     first = compile_network(loaded, IdBook(), {})
     assert compile_network(loaded, first.book, {}).probes == first.probes
+
+
+def test_d1_it_needs_the_device_of_its_line() -> None:
+    """By name: a card's ifindex is the kernel's. A stand-in of 802.1Q follows its carrier only round by round."""
+    declared = network(TWO_CIRCUITS).network
+    for probe in desired(TWO_CIRCUITS).probes:
+        connection = declared.peering_connections[probe.connection]
+        (vbr,) = (end.vbr for _, end in connection.ends() if end.vbr is not None)
+        assert probe.device == declared.physical_connections[declared.vbrs[vbr].physical_connection].device != ""

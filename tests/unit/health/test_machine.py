@@ -218,3 +218,38 @@ def test_it_begins_where_an_earlier_prober_left_it() -> None:
 def test_the_timeout_of_d1(interval_ms: int, timeout_ms: int, round_trip_ms: int, expected_ms: int) -> None:
     there = Settings(interval_ms * NS_PER_MS, timeout_ms * NS_PER_MS)
     assert there.timeout_for(round_trip_ms * NS_PER_MS) == expected_ms * NS_PER_MS
+
+
+def flipped(there: Machine, now: int, times: int) -> int:
+    """Down and up again some times, a second a probe; when that was over."""
+    for _ in range(times):
+        for what in ["miss"] * there.settings.fall + ["reply"] * there.settings.rise:
+            now += NS_PER_MS
+            play(there, what, now)
+    return now
+
+
+def test_d1_flips_of_a_drill_damp_nothing_and_neither_does_the_way_back() -> None:
+    there = machine(fall=2, rise=1)
+    now = flipped(there, 0, 1)
+    assert (there.state, there.flips) == (State.UP, 2)
+    for _ in range(5):
+        there.drill(is_on=True)
+        for _ in range(2):
+            now += NS_PER_MS
+            there.miss(now)
+        assert there.state is State.DOWN
+        there.drill(is_on=False)
+        now += NS_PER_MS
+        there.reply(now)
+        assert (there.state, there.damped_until_ns) == (State.UP, 0)
+    flipped(there, now, 1)
+    assert there.damped_until_ns > now, "the third and fourth of its own, and those count as ever"
+
+
+def test_d1_a_drill_that_flipped_nothing_leaves_nothing_behind() -> None:
+    there = machine(fall=2, rise=1)
+    there.drill(is_on=True)
+    there.drill(is_on=False)
+    now = flipped(there, 0, 2)
+    assert there.damped_until_ns > now
