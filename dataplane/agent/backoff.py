@@ -6,6 +6,9 @@ ten times a second (reliability.md, test 23).
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 FIRST_S = 1.0
 MOST_S = 60.0
@@ -23,27 +26,27 @@ class _Trouble:
     until: float = 0.0
 
 
-class Backoff:
+class Backoff(Generic[_Key]):
     """The objects that are in trouble, by key. Time is in seconds of any clock that never goes back."""
 
     def __init__(self) -> None:
-        self._troubles: dict[Hashable, _Trouble] = {}
+        self._troubles: dict[_Key, _Trouble] = {}
         self._asked = 0.0
 
-    def failed(self, key: Hashable, now: float) -> None:
+    def failed(self, key: _Key, now: float) -> None:
         """It could not be made, changed or removed: 1 s, 2 s, 4 s and so on, a minute at most."""
         trouble = self._of(key, now)
         trouble.failures += 1
         self._wait(trouble, trouble.failures, now)
 
-    def repaired(self, key: Hashable, now: float) -> None:
+    def repaired(self, key: _Key, now: float) -> None:
         """It was put right; where that is needed again and again, the next time waits."""
         trouble = self._of(key, now)
         trouble.failures = 0
         trouble.repairs += 1
         self._wait(trouble, trouble.repairs - FREE_REPAIRS, now)
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: _Key) -> None:
         """It is asked for in another form now, or no more."""
         self._troubles.pop(key, None)
 
@@ -51,10 +54,20 @@ class Backoff:
         """Somebody has said what is to be: everything is tried at once."""
         self._troubles.clear()
 
-    def is_waiting(self, key: Hashable, now: float) -> bool:
+    def forgive(self) -> None:
+        """What was in the way of some that fail is gone: they are tried at once; if in vain, they wait as before."""
+        for trouble in self._troubles.values():
+            if trouble.failures:
+                trouble.until = trouble.at
+
+    def is_waiting(self, key: _Key, now: float) -> bool:
         """Whether its time has not come."""
         trouble = self._troubles.get(key)
         return trouble is not None and now < trouble.until
+
+    def failing(self) -> frozenset[_Key]:
+        """Those that failed when they were last tried."""
+        return frozenset(key for key, trouble in self._troubles.items() if trouble.failures)
 
     def has_come_due(self, now: float) -> bool:
         """Whether the time of one has come since this was asked last."""
@@ -65,11 +78,11 @@ class Backoff:
         """When the first of those that wait may be tried; None where none waits."""
         return min((trouble.until for trouble in self._troubles.values() if trouble.until > now), default=None)
 
-    def waiting(self, now: float) -> dict[Hashable, float]:
+    def waiting(self, now: float) -> dict[_Key, float]:
         """Key -> when it may be tried, of all that wait."""
         return {key: trouble.until for key, trouble in self._troubles.items() if trouble.until > now}
 
-    def _of(self, key: Hashable, now: float) -> _Trouble:
+    def _of(self, key: _Key, now: float) -> _Trouble:
         found = self._troubles.setdefault(key, _Trouble(at=now, until=now))
         if now - found.at > max(QUIET_S, 2 * (found.until - found.at)):
             found.failures = found.repairs = 0

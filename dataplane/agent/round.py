@@ -5,11 +5,12 @@ how the kernel is spoken to (kernel). Whoever begins a round holds the lock.
 """
 
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from dataplane.agent.executor import Driver, Execution, Progress, execute
+from dataplane.agent.held import FORWARDER, wanted_without
 from dataplane.agent.report import Planned, Report
 from dataplane.agent.rollback import rollback_plan
 from dataplane.agent.store import Applied, State, Store
@@ -25,12 +26,9 @@ from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import (
     Address,
-    FarEnd,
-    ForwarderState,
     KernelObject,
     Key,
     Namespace,
-    PortProgram,
     Sysctl,
     Veth,
 )
@@ -41,7 +39,6 @@ from dataplane.plan.action import Action, Verb
 from dataplane.plan.planner import Plan, make_plan
 
 _MAX_REMAINING_LINES = 50
-_FORWARDER = (ForwarderState, PortProgram, FarEnd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +81,15 @@ class Way:
     Args:
         rolls_back: a unit that fails is taken back whole (P2); else it is held as it is, and tried again later.
         waiting: keys of objects that are not tried this time; what needs them is held back.
+        doubtful: keys of objects that failed when they were last tried: the forwarder is told of them once they are
+            there, and not before.
         before_verify: called when everything is written, and nothing of it has been looked at yet.
         progress: told before each stage.
     """
 
     rolls_back: bool = True
-    waiting: Container[Key] = frozenset()
+    waiting: frozenset[Key] = frozenset()
+    doubtful: frozenset[Key] = frozenset()
     before_verify: Callable[[], object] = lambda: None
     progress: Progress | None = None
 
@@ -111,6 +111,7 @@ class Rounds:
         self._store = store
         self._driver = driver
         self._is_probing = is_probing
+        self._compiled: tuple[tuple[object, ...], Desired] | None = None
 
     def _facts(self, loaded: Loaded) -> HostFacts | None:
         """What this host can do; asked only where it decides how something is built, since asking has its price."""
@@ -122,7 +123,15 @@ class Rounds:
     def compile(self, loaded: Loaded, state: State, here: str) -> Desired:
         """The desired state of this host, with what is remembered."""
         facts, addresses = self._facts(loaded), state.memory.addresses()
-        return compile_network(loaded, state.book, addresses, facts, here, state.legs, is_probing=self._is_probing)
+        inputs = (loaded, state.book, addresses, facts, here, state.legs)
+        before = self._compiled
+        # The same inputs give the same state (style, rule 3): an agent that compares again does not make it anew.
+        if before is None or before[0][0] is not loaded or before[0][1:] != inputs[1:]:
+            desired = compile_network(
+                loaded, state.book, addresses, facts, here, state.legs, is_probing=self._is_probing
+            )
+            before = self._compiled = (inputs, desired)
+        return before[1]
 
     def prepare(self, loaded: Loaded | None, here: str, state: State | None = None) -> Round:
         """Everything up to the plan; changes nothing.
@@ -162,18 +171,29 @@ class Rounds:
             return Report(this.planned(), seconds=time.monotonic() - this.started)
         # The ids first: an interrupted apply must not give them to others.
         self._store.save(replace(this.state, book=this.desired.book, is_new=False, notice=""))
+        this, is_less = self._with_less(this, how.waiting | how.doubtful)
         execution = execute(this.plan, driver, how.progress, how.waiting)
         rolled_back = tuple(sorted(execution.failed_units)) if how.rolls_back else ()
         if rolled_back:
             self._roll_back(this, driver, execution)
-        followed = self._follow(this, driver, execution)
+        followed = self._follow(this, driver, execution, is_less=is_less)
         how.before_verify()
-        remaining = () if rolled_back else self._verify(this, driver, execution, followed)
+        remaining = () if rolled_back else self._verify(this, driver, execution, followed, is_less)
         failed = [outcome.action for outcome in execution.outcomes if outcome.error]
         is_rid = not rolled_back and not remaining and not any(action.verb is Verb.DELETE for action in failed)
         self._keep(this, execution, is_clean=not remaining and not failed, is_rid=is_rid)
         seconds = time.monotonic() - this.started
         return Report(this.planned(), tuple(execution.outcomes), rolled_back, remaining, seconds)
+
+    def _with_less(self, this: Round, lacking: frozenset[Key]) -> tuple[Round, bool]:
+        """A round whose plan asks the forwarder for no more than will be there, and whether that is less than all."""
+        observation = this.observation
+        wanted = wanted_without(this.desired, observation.objects, this.plan, lacking) if lacking else None
+        if wanted is None or wanted is this.desired.wanted:
+            return this, False
+        # How far the forwarder is depends on what it is asked for.
+        seen = self._driver.observe([wish.object for wish in wanted.values()])
+        return replace(this, plan=make_plan(wanted, seen.objects), observation=seen), True
 
     def _roll_back(self, this: Round, driver: Driver, execution: Execution) -> None:
         wanted = this.desired.wanted
@@ -183,17 +203,22 @@ class Rounds:
         undone = execute(back, driver)
         execution.outcomes += [outcome for outcome in undone.outcomes if outcome.error is not None]
 
-    def _follow(self, this: Round, driver: Driver, execution: Execution) -> dict[Key, Wanted]:
+    def _follow(self, this: Round, driver: Driver, execution: Execution, *, is_less: bool) -> dict[Key, Wanted]:
         """Bring the forwarder in line with a kernel that is not as the file says; the wishes that it then has.
 
         One that cannot be told any more is taken off: the kernel forwards by what is asked for now.
+
+        Args:
+            is_less: the plan asked for less than the file; perhaps all of it is there all the same.
         """
-        if not execution.unmade or FORWARDER_STATE_KEY not in this.desired.wanted:
+        if not (execution.unmade or is_less) or FORWARDER_STATE_KEY not in this.desired.wanted:
             return {}
         now = driver.observe([wish.object for wish in this.desired.wanted.values()])
-        present = {key: item for key, item in now.objects.items() if isinstance(item, _FORWARDER)}
+        present = {key: item for key, item in now.objects.items() if isinstance(item, FORWARDER)}
         wishes: dict[Key, Wanted] = {}
-        if FORWARDER_STATE_KEY in execution.unmade:
+        if not execution.unmade:
+            wishes = {key: wish for key, wish in this.desired.wanted.items() if isinstance(wish.object, FORWARDER)}
+        elif FORWARDER_STATE_KEY in execution.unmade:
             present.pop(FORWARDER_STATE_KEY, None)
         else:
             wishes = following(this.desired, now.objects)
@@ -206,11 +231,19 @@ class Rounds:
         return wishes
 
     def _verify(
-        self, this: Round, driver: Driver, execution: Execution, followed: Mapping[Key, Wanted]
+        self,
+        this: Round,
+        driver: Driver,
+        execution: Execution,
+        followed: dict[Key, Wanted],
+        is_less: bool,
     ) -> tuple[str, ...]:
         """Lines for every difference that is left and was not reported as a failure."""
         wanted = {key: wish for key, wish in this.desired.wanted.items() if key not in execution.unmade}
-        wanted |= {key: wish for key, wish in followed.items() if key in wanted}
+        if is_less:
+            wanted = {key: wish for key, wish in wanted.items() if not isinstance(wish.object, FORWARDER)} | followed
+        else:
+            wanted |= {key: wish for key, wish in followed.items() if key in wanted}
         observation = driver.observe([wish.object for wish in {**this.desired.wanted, **followed}.values()])
         reported = {outcome.action.object.key for outcome in execution.outcomes if outcome.error is not None}
         plan = make_plan(wanted, observation.objects)

@@ -38,6 +38,7 @@ class Session:
         progress: told before each stage of an apply.
         driver: the kernel's, where none is given.
         is_probing: an agent runs here, and it is the one that asks.
+        store: the state file, where somebody has it already.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Session:
         driver: Driver | None = None,
         *,
         is_probing: bool = False,
+        store: Store | None = None,
     ) -> None:
         self._own_driver = driver
         self._is_probing = is_probing
-        self._store = Store(state_dir)
+        self._store = store or Store(state_dir)
         self._run_dir = run_dir
         self._progress = progress
 

@@ -21,6 +21,8 @@ FILE_NAME = "state.sqlite"
 _SCHEMA_VERSION = 3
 _BEFORE_HOSTS, _BEFORE_LEGS = 1, 2
 """Versions that knew one host only, and no verdicts; read as they are, and made the present one at the next save."""
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT})
+"""What SQLite says of a file that is not what it was; everything else is the disk's or somebody else's doing."""
 _LEGS = """
 CREATE TABLE legs (router_interface TEXT NOT NULL, cause TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
                    PRIMARY KEY (router_interface, cause))"""
@@ -79,7 +81,11 @@ class Store:
         self._path = state_dir / FILE_NAME
 
     def load(self) -> State:
-        """What is kept. A damaged or newer file is not used; the state then says so."""
+        """What is kept. A damaged or newer file is not used; the state then says so.
+
+        Raises:
+            HostError: the file is there and cannot be read at present.
+        """
         if not self._path.exists():
             return State(is_new=True)
         try:
@@ -87,6 +93,9 @@ class Store:
             with closing(sqlite3.connect(f"file:{self._path}?mode=rw", uri=True)) as database:
                 return State(is_new=True) if self._is_unborn(database) else _read(database)
         except (sqlite3.DatabaseError, ValueError, OverflowError) as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DAMAGE:
+                # A disk or a limit that refuses says nothing about the file: ids must not be given out anew for that.
+                raise HostError(f"cannot read the state file {self._path}: {error}; free or mend the disk") from error
             notice = f"the state file {self._path} cannot be used ({error}): state is rebuilt from the kernel"
             return State(is_new=True, notice=notice)
 
@@ -101,7 +110,7 @@ class Store:
         Raises:
             HostError: the disk refuses; what was kept before is intact.
         """
-        kept = self.load()
+        kept = Store.load(self)  # what is on the disk, whatever a subclass holds besides
         if not kept.is_new and kept == replace(state, is_new=False, notice=""):
             return
         try:

@@ -58,8 +58,18 @@ Examples:
     metavar="ADDRESS:PORT|off",
     help="Where Prometheus finds the metrics.",
 )
+@click.option(
+    "--compare-every",
+    type=click.FloatRange(0.2, 30.0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long damage that the kernel does not tell of may last: everything is compared as often.",
+)
 @click.option("--reload", "is_reload", is_flag=True, help="Have the agent that runs read its files again, and wait.")
-def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | None, is_reload: bool) -> None:
+def agent(
+    files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | None, compare_every: float, is_reload: bool
+) -> None:
     """Keep this host's network as its files say, until told to stop.
 
     It takes over what is there, applies the files (FILE, or /etc/dataplane) when they change, mends
@@ -83,6 +93,7 @@ def agent(files: tuple[Path, ...], host: str | None, metrics: tuple[str, int] | 
             host_of=lambda loaded: _host_of(loaded, host),
             metrics=metrics,
             version=__version__,
+            full_every_s=compare_every,
         )
     )
 

@@ -51,6 +51,7 @@ class Compilation:
     leg_states: Mapping[str, LegState] = field(default_factory=dict)
     wanted: dict[Key, Wanted] = field(default_factory=dict)
     declared: list[Declared] = field(default_factory=list)
+    _units: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
 
     @property
     def network(self) -> Network:
@@ -94,7 +95,8 @@ class Compilation:
         previous = self.wanted.get(item.key)
         if previous is not None and previous.object != item:
             raise BugError(f"{owner} asks for {item} and {previous.owner} for {previous.object}: please report this")
-        self.wanted[item.key] = Wanted(item, owner, origin, frozenset(units))
+        # One set for all objects of a unit: an agent keeps some 24 of them for each instance.
+        self.wanted[item.key] = Wanted(item, owner, origin, self._units.setdefault(units, frozenset(units)))
 
     def declare(self, declared: Declared) -> None:
         """Note a resource and the state it has once its objects are there."""

@@ -46,11 +46,13 @@ _GROUPS = {
     "address": 5,
     "route": 7,
     "rule": 8,
+    "address6": 9,
     "netconf": 24,
     "nsid": 28,
     "nexthop": 32,
 }
-"""RTNLGRP_*, all of IPv4 where there is a choice; netconf tells of ip_forward and rp_filter."""
+"""RTNLGRP_*, of IPv4 where there is a choice; netconf tells of ip_forward and rp_filter. An address of IPv6 is how one
+hears that it was switched on in a namespace of ours, where it is off."""
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")

@@ -187,6 +187,7 @@ def _agent(sources: Sources) -> Iterator[Row]:
         yield "dataplane_repairs_total", (kind,), number
     for kind, number in figures.failures.items():
         yield "dataplane_action_failures_total", (kind,), number
+    yield "dataplane_waiting_objects", (), figures.waiting
     yield "dataplane_foreign_objects", (), figures.foreign
     yield "dataplane_netlink_overflows_total", (), figures.overflows
     yield "dataplane_journal_lost_total", (), figures.journal_lost

@@ -115,6 +115,7 @@ _AGENT = (
     Family("dataplane_differences", "gauge", "What the last round left undone."),
     Family("dataplane_repairs_total", "counter", "Differences that nobody had asked for, mended.", ("kind",)),
     Family("dataplane_action_failures_total", "counter", "Changes of kernel objects that failed.", ("kind",)),
+    Family("dataplane_waiting_objects", "gauge", "Objects that failed, or are undone again and again, and wait now."),
     Family("dataplane_foreign_objects", "gauge", "Objects that are not ours and in the way."),
     Family("dataplane_netlink_overflows_total", "counter", "Overflows of the queue of netlink events."),
     Family("dataplane_journal_lost_total", "counter", "Events that the journal could not keep."),

@@ -81,6 +81,7 @@ class AgentFigures:
         repairs: differences that nobody had asked for and that were mended, by kind of object.
         failures: actions that failed, by kind of object.
         foreign: objects that are not ours and in the way.
+        waiting: objects that wait for their next try.
         overflows: of the queue of netlink events; each is followed by a full comparison.
         journal_lost: events that the journal could not keep.
         is_config_valid: whether the files, when last read, had no error; the agent goes on with the ones before.
@@ -97,6 +98,7 @@ class AgentFigures:
     repairs: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     foreign: int = 0
+    waiting: int = 0
     overflows: int = 0
     journal_lost: int = 0
     is_config_valid: bool = True

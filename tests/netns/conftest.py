@@ -9,6 +9,7 @@ import pytest
 
 from dataplane.kernel.driver import KernelDriver
 from tests.netns import sandbox
+from tests.netns.agent import AgentHost
 from tests.netns.network import AppliedNetwork, our_namespaces
 from tests.netns.objects import World, open_files
 
@@ -55,3 +56,11 @@ def network(tmp_path: Path) -> Iterator[AppliedNetwork]:
     report = there.session().destroy()
     assert report.is_done, [outcome.error for outcome in report.failures] + list(report.remaining)
     assert our_namespaces() == []
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[AgentHost]:
+    """A host without a network and without an agent; whatever a test starts is ended, and nothing may be left."""
+    there = AgentHost(tmp_path)
+    yield there
+    there.close()

@@ -4,12 +4,14 @@ Owns the file and the clock of it. The moment is of the boot clock, which nobody
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.config import Source
+from dataplane.errors import HostError
 
 _FILE = "unconfirmed.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -47,23 +49,46 @@ class Confirmation:
         """Come back to a configuration in so many seconds. Where one waits already, its way back stays the way back.
 
         Raises:
-            OSError: it cannot be kept: nothing has begun.
+            HostError: it cannot be kept: nothing has begun.
         """
         before = self.pending
         pending = Pending(sources, here, self._clock() + seconds)
         if before is not None:
             pending = Pending(before.sources, before.here, pending.until_s)
+        self._keep(pending)
+
+    def take_back(self, before: Pending | None) -> None:
+        """What was begun has not happened: what waited before it waits on.
+
+        Raises:
+            HostError: it cannot be kept.
+        """
+        if before is None:
+            self.end()
+        else:
+            self._keep(before)
+
+    def _keep(self, pending: Pending) -> None:
+        """Write it beside and rename it: whoever dies here leaves the one before, or this one."""
         kept = {
             "boot": _BOOT_ID.read_text(encoding="ascii").strip(),
             "until_s": pending.until_s,
             "here": pending.here,
             "sources": [[source.name, source.text] for source in pending.sources],
         }
-        self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         unfinished = self._path.with_suffix(".new")
-        unfinished.write_text(json.dumps(kept), encoding="utf-8")
-        unfinished.chmod(0o600)
-        unfinished.replace(self._path)
+        try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(kept, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise HostError(
+                f"cannot keep {self._path}, by which an apply goes back: {error.strerror}; free or mend the disk"
+            ) from error
         self.pending = pending
 
     def end(self) -> None:

@@ -98,6 +98,7 @@ class Figures:
             repairs=dict(tally.repairs),
             failures=dict(tally.failures),
             foreign=tally.foreign,
+            waiting=len(agent.keeper.backoff.waiting(time.monotonic())),
             overflows=tally.overflows,
             journal_lost=agent.journal.lost,
             is_config_valid=agent.is_config_valid,

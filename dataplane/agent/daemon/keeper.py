@@ -21,6 +21,7 @@ from dataplane.agent.round import Round, Rounds, Way
 from dataplane.agent.store import State, Store
 from dataplane.compile.flip import flipped
 from dataplane.config import Loaded, load_sources
+from dataplane.errors import DataplaneError
 from dataplane.kernel.monitor import Monitor
 from dataplane.model import names
 from dataplane.model.describe import describe, kind_of
@@ -66,16 +67,20 @@ class Keeper:
         self.loaded: Loaded | None = None
         self.here = ""
         self.desired: Desired = NOTHING
-        self.backoff = Backoff()
+        self.backoff: Backoff[Key] = Backoff()
         self.progress: Progress | None = None
         """Called before each stage of a round."""
         self._store, self._driver, self._monitor = store, driver, monitor
         self._probing, self._journal = probing, journal
+        self._obstacles: frozenset[object] = frozenset()
         self._rounds = Rounds(store, driver, is_probing=True)
 
     def remembered(self) -> tuple[Loaded | None, str]:
         """What was applied last on this host, and as which host; None where nothing is."""
         state = self._store.load()
+        if state.notice:
+            say(state.notice, level=logging.WARNING)
+            self._journal.append("agent", "agent", "state lost", cause=state.notice)
         if not state.applied.sources:
             return None, ""
         return load_sources(state.applied.sources), state.applied.host
@@ -98,12 +103,18 @@ class Keeper:
 
         Raises:
             InvalidConfig: it asks for a forbidden change; nothing was changed, and the one before stays.
+            HostError: it cannot be remembered; the one before stays, and the next round sees to it.
         """
         this = self._rounds.prepare(loaded, here, state)
         self.backoff.forget_all()
-        # From now on it is what is wanted, whatever becomes of this round.
+        before = self.loaded, self.here
+        # From now on it is what is wanted, whatever fails in this round: it is held, and tried again.
         self.loaded, self.here = loaded, here
-        report = self._carry_out(this)
+        try:
+            report = self._carry_out(this)
+        except DataplaneError:
+            self.loaded, self.here = before  # it could not even be remembered
+            raise
         self._journal.append("network", here or "this host", "applied", after=_sum(loaded), cause=cause)
         say(f"applied by {cause}: {_summary(report)}", level=logging.INFO if report.is_done else logging.WARNING)
         return report
@@ -121,9 +132,14 @@ class Keeper:
         """
         this = self._rounds.prepare(self.loaded, self.here)
         now = time.monotonic()
+        if self._obstacles - _obstacles(this):
+            self.backoff.forgive()
         waiting = frozenset(
             action.object.key for action in this.plan.actions if self.backoff.is_waiting(action.object.key, now)
         )
+        for resident in this.residents:
+            say(resident, level=logging.WARNING)
+            self._journal.append("network", self.here or "this host", "residents", cause=resident)
         report = self._carry_out(this, waiting)
         self._note_repairs([outcome for outcome in report.outcomes if outcome.error is None], cause)
         return report
@@ -163,11 +179,12 @@ class Keeper:
         way = Way(
             rolls_back=False,
             waiting=frozenset(waiting),
+            doubtful=self.backoff.failing(),
             before_verify=lambda: self._listen_anew(this.desired),
             progress=self.progress,
         )
         report = self._rounds.carry_out(this, way)
-        self.desired = this.desired
+        self.desired, self._obstacles = this.desired, _obstacles(this)
         if not report.outcomes:
             self._listen(this.desired)
         self._probing.follow(this.desired.probes, this.desired.verdicts)
@@ -215,16 +232,29 @@ class Keeper:
         now = time.monotonic()
         for number, outcome in enumerate(outcomes):
             action = outcome.action
-            self.backoff.repaired(action.object.key, now)
             self.tally.repairs[kind_of(action.object)] += 1
             if number < _MOST_LINES:
                 words = f"{_VERBS[action.verb]} {describe(action.object)}"
                 say(f"repaired: {words}{_asked_by(action)}", level=logging.WARNING, **_fields(action))
                 self._journal.append(*_resource(action), "repaired", after=words, cause=f"{cause}{_asked_by(action)}")
+            self._leave_off(action, now, is_told=number < _MOST_LINES)
         if len(outcomes) > _MOST_LINES:
             more = f"{len(outcomes) - _MOST_LINES} more objects"
             say(f"repaired: {more}", level=logging.WARNING)
             self._journal.append("network", self.here or "this host", "repaired", after=more, cause=cause)
+
+    def _leave_off(self, action: Action, now: float, *, is_told: bool) -> None:
+        """Have an object wait that is undone as often as it is mended, and say so (reliability B23)."""
+        key = action.object.key
+        if key == FORWARDER_STATE_KEY:
+            self.backoff.forget(key)  # it follows what others do to the rest, and is wrong until it does
+            return
+        self.backoff.repaired(key, now)
+        wait_s = self.backoff.waiting(now).get(key, now) - now
+        if wait_s > 0 and is_told:
+            words = f"somebody undoes it again and again: the next repair waits {wait_s:.0f} s"
+            say(f"{describe(action.object)}: {words}", level=logging.WARNING, **_fields(action))
+            self._journal.append(*_resource(action), "undone", after=describe(action.object), cause=words)
 
 
 def _saying(verdicts: LegVerdicts, words: Mapping[str, LegWord], at: str) -> LegVerdicts:
@@ -235,6 +265,11 @@ def _saying(verdicts: LegVerdicts, words: Mapping[str, LegWord], at: str) -> Leg
 
 
 _VERBS: Mapping[Verb, str] = {Verb.CREATE: "made", Verb.CHANGE: "put right", Verb.DELETE: "removed"}
+
+
+def _obstacles(this: Round) -> frozenset[object]:
+    """What others have put in our way, or have not brought yet."""
+    return frozenset(foreign.key for foreign in this.observation.foreign) | this.observation.absent
 
 
 def _asked_by(action: Action) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataplane.agent.daemon import memory
 from dataplane.agent.daemon.calls import Calls
 from dataplane.agent.daemon.confirm import Confirmation
 from dataplane.agent.daemon.drill import Drill
@@ -27,7 +28,7 @@ from dataplane.errors import DataplaneError
 from dataplane.kernel.monitor import Monitor
 
 FULL_EVERY_S = 30.0
-"""A comparison of everything, whether anybody has said that something changed or not (design, section 7)."""
+"""A comparison of everything comes as often, whether anybody has said that something changed or not (P3)."""
 TOGETHER_S = 0.05
 """What is heard within so long is one event."""
 MOST_STAGE_S = 200.0
@@ -43,13 +44,15 @@ class Options:
 
     Args:
         paths: the files it follows.
-        host_of: which host this one is in a configuration.
+        host_of: which host this one is in a configuration; raises a ``DataplaneError`` where it is none of them.
+        full_every_s: seconds from one comparison of everything to the next at the latest.
     """
 
     paths: tuple[Path, ...]
     state_dir: Path
     run_dir: Path
     host_of: Callable[[Loaded], str]
+    full_every_s: float = FULL_EVERY_S
 
 
 class Agent:
@@ -119,7 +122,11 @@ class Agent:
 
     def apply(self, loaded: Loaded | None, here: str, cause: str) -> Report:
         """A new configuration, in the loop's thread (``calls.ask``). None takes everything away."""
-        report = self.keeper.apply(loaded, here, cause)
+        try:
+            report = self.keeper.apply(loaded, here, cause)
+        except DataplaneError:
+            self.mark_dirty("an apply has failed")
+            raise
         self._after_round(report)
         return report
 
@@ -137,7 +144,13 @@ class Agent:
             if loaded is None:
                 return "there is no file to follow, and nothing was changed"
             here = self.options.host_of(loaded)
-            self.apply(loaded, here, cause)
+            is_same = self._is_in_force(loaded, here)
+            if is_same:
+                # A hundred reloads are one: a round that tries everything, also what waits.
+                self.keeper.backoff.forget_all()
+                self.mark_dirty(cause)
+            else:
+                self.apply(loaded, here, cause)
         except (InvalidConfig, DataplaneError) as error:
             self.is_config_valid = False
             self.reloads["refused"] += 1
@@ -149,9 +162,16 @@ class Agent:
             raise
         self.is_config_valid = True
         self.reloads["applied"] += 1
-        self.confirmation.end()
         self.journal.keep(_FILES_KEPT, loaded.sha256)
-        return f"applied {', '.join(source.name for source in loaded.sources)}"
+        files = ", ".join(source.name for source in loaded.sources)
+        if is_same:
+            return f"{files}: in force already; everything is looked at"
+        self.confirmation.end()
+        return f"applied {files}"
+
+    def _is_in_force(self, loaded: Loaded, here: str) -> bool:
+        keeper = self.keeper
+        return keeper.loaded is not None and (keeper.loaded.sha256, keeper.here) == (loaded.sha256, here)
 
     def mark_dirty(self, why: str) -> None:
         """Have a round look at everything soon."""
@@ -214,16 +234,17 @@ class Agent:
     def _round(self, why: str) -> None:
         self._dirty_at = None
         if self.keeper.loaded is None:
-            self._full_at = time.monotonic() + FULL_EVERY_S
+            self._full_at = time.monotonic() + self.options.full_every_s
             return
         report = self._try(lambda: self.keeper.repair(why))
         self._after_round(report)
 
     def _after_round(self, report: Report | None) -> None:
         """When the next one may come: a round is never more than a part of what the machine does."""
+        memory.give_back()
         now = time.monotonic()
         self._dirty_at = None
-        self._full_at = now + FULL_EVERY_S
+        self._full_at = now + self.options.full_every_s
         self._not_before = now + max(TOGETHER_S, 2 * report.seconds if report is not None else 1.0)
         if report is not None and report.remaining:
             self.mark_dirty("somebody has changed what was being written")

@@ -4,7 +4,6 @@ Owns the start and the end of the process. The lock comes first: where another a
 """
 
 import faulthandler
-import gc
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,16 +12,17 @@ from pathlib import Path
 
 from dataplane.agent import lock
 from dataplane.agent.api.server import Api
+from dataplane.agent.daemon import memory
 from dataplane.agent.daemon.figures import Figures
 from dataplane.agent.daemon.keeper import Keeper
-from dataplane.agent.daemon.loop import Agent, Options
+from dataplane.agent.daemon.loop import FULL_EVERY_S, Agent, Options
+from dataplane.agent.daemon.patient import PatientStore
 from dataplane.agent.daemon.probing import Probing
 from dataplane.agent.daemon.service import AgentService
 from dataplane.agent.journal import Journal
 from dataplane.agent.log import say, set_up
 from dataplane.agent.notify import Notifier
 from dataplane.agent.session import Session
-from dataplane.agent.store import Store
 from dataplane.config import Loaded
 from dataplane.kernel import libc
 from dataplane.kernel.driver import KernelDriver
@@ -40,6 +40,7 @@ class Start:
         host_of: which host this one is in a configuration.
         metrics: address and port; None: nowhere.
         version: of the package, for whoever asks.
+        full_every_s: seconds from one comparison of everything to the next at the latest.
     """
 
     paths: tuple[Path, ...]
@@ -48,6 +49,7 @@ class Start:
     host_of: Callable[[Loaded], str]
     metrics: tuple[str, int] | None
     version: str
+    full_every_s: float = FULL_EVERY_S
 
 
 def run(start: Start) -> None:
@@ -64,14 +66,14 @@ def run(start: Start) -> None:
     with ExitStack() as stack:
         stack.enter_context(lock.held(start.run_dir))
         monitor = stack.enter_context(Monitor())
-        journal, driver, store = Journal(start.state_dir), KernelDriver(), Store(start.state_dir)
+        journal, driver, store = Journal(start.state_dir), KernelDriver(), PatientStore(start.state_dir)
         stack.callback(journal.close)
         probing = Probing()
         stack.callback(probing.close)
-        options = Options(start.paths, start.state_dir, start.run_dir, start.host_of)
+        options = Options(start.paths, start.state_dir, start.run_dir, start.host_of, start.full_every_s)
         agent = Agent(options, Keeper(store, driver, monitor, probing, journal), monitor, probing, journal, Notifier())
         service = AgentService(
-            agent, Session(start.state_dir, start.run_dir, driver=driver, is_probing=True), start.version
+            agent, Session(start.state_dir, start.run_dir, driver=driver, is_probing=True, store=store), start.version
         )
         api = Api.of_this_host(start.run_dir, service)
         api.start()
@@ -86,5 +88,5 @@ def run(start: Start) -> None:
             say(f"metrics at http://{start.metrics[0]}:{server.port}/metrics")
         if journal.notice:
             say(journal.notice, level=logging.WARNING)
-        gc.freeze()  # what was imported lives as long as we do
+        memory.settle()
         agent.run()

@@ -63,14 +63,14 @@ class AgentService:
             agent = self._agent
             if asked.confirm_s is None and agent.confirmation.pending is not None:
                 raise ConflictError("an apply waits for its confirmation: `dataplane confirm` first, or let it go back")
-            before, here = agent.keeper.loaded, agent.keeper.here
+            before, here, waited = agent.keeper.loaded, agent.keeper.here, agent.confirmation.pending
             if asked.confirm_s is not None:
                 agent.confirmation.begin(before.sources if before is not None else (), here, asked.confirm_s)
             try:
                 report = agent.apply(loaded, asked.here, str(peer))
             except BaseException:
                 if asked.confirm_s is not None:
-                    agent.confirmation.end()
+                    agent.confirmation.take_back(waited)
                 raise
             left = agent.confirmation.left_s()
             return ApplyResult(report, _utc_in(left) if left is not None else "")

@@ -56,3 +56,18 @@ def test_it_never_waits_longer_than_a_minute(steps: list[tuple[bool, float]]) ->
         (backoff.failed if is_failure else backoff.repaired)(KEY, now)
         assert (backoff.next_after(now) or now) <= now + MOST_S
         assert not backoff.is_waiting(KEY, now + MOST_S)
+
+
+def test_when_the_obstacle_has_gone_those_that_fail_are_tried_at_once_and_others_wait_on() -> None:
+    backoff, fought = Backoff(), ("route", "dp-vpc-b", 200)
+    for second in range(6):
+        backoff.failed(KEY, float(second))
+        backoff.repaired(fought, float(second))
+    assert backoff.failing() == {KEY}
+    backoff.forgive()
+    assert not backoff.is_waiting(KEY, 5.0)
+    assert backoff.is_waiting(fought, 5.0)
+    backoff.failed(KEY, 5.0)
+    assert backoff.next_after(5.0 + 8.0) == 5.0 + 60.0, "in vain: as long as before, and longer"
+    backoff.repaired(KEY, 6.0)
+    assert backoff.failing() == frozenset()
