@@ -246,7 +246,9 @@ class Agent:
         self._dirty_at = None
         self._full_at = now + self.options.full_every_s
         self._not_before = now + max(TOGETHER_S, 2 * report.seconds if report is not None else 1.0)
-        if report is not None and report.remaining:
+        if report is None:
+            self.mark_dirty("the last round failed")
+        elif report.remaining:
             self.mark_dirty("somebody has changed what was being written")
         self._notifier.status(self._status())
 
@@ -285,7 +287,7 @@ class Agent:
                 say(str(error), level=logging.ERROR)
             self.keeper.tally.rounds["failed"] += 1
             self._not_before = time.monotonic() + 1.0
-            self.mark_dirty("the last round failed")
+            self.mark_dirty("something has failed")
             return None
         return found if isinstance(found, Report) else None
 
