@@ -21,7 +21,7 @@ from dataplane.health.legs_map import STRIDE_BYTES
 from dataplane.health.state import NS_PER_MS, Settings, Verdict
 from dataplane.health.wire import Beat, Change, LegReport, LegSpec
 from dataplane.kernel import netns, probe_socket
-from tests.netns.objects import run
+from tests.netns.objects import run, set_sysctl
 
 ROUTER, CENTRE = "probe-vpc", "probe-idc"
 FAST = Settings(interval_ns=10 * NS_PER_MS, timeout_ns=10 * NS_PER_MS, fall=3, rise=3, is_damped=False)
@@ -102,13 +102,14 @@ def circuits(count: int = 1) -> Iterator[list[Circuit]]:
 
 def _build(circuit: Circuit) -> None:
     border, number = circuit.border, circuit.number
-    run("ip", "netns", "exec", border, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
+    set_sysctl(border, "net/ipv4/ip_forward", "1")
+    set_sysctl(border, "net/ipv4/conf/all/rp_filter", "0")
     _cable(ROUTER, circuit.link, border, "north")
     _cable(CENTRE, f"line{number}", border, "south")
     run("ip", "-n", ROUTER, "addr", "add", f"{circuit.source}/32", "dev", "lo")
     run("ip", "-n", CENTRE, "addr", "add", f"{circuit.destination}/32", "dev", "lo")
     for place in (ROUTER, CENTRE):
-        run("ip", "netns", "exec", place, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
+        set_sysctl(place, "net/ipv4/conf/all/rp_filter", "0")
     # A leg table of its own, as kernel.md, section 4, has it.
     run("ip", "-n", ROUTER, "route", "add", "default", *_via(circuit.link), "table", str(100 + number))
     run("ip", "-n", ROUTER, "rule", "add", "iif", "lo", "from", circuit.source, "lookup", str(100 + number))
@@ -122,7 +123,7 @@ def _cable(near: str, link: str, far: str, far_link: str) -> None:
         mac = run("ip", "netns", "exec", other_place, "cat", f"/sys/class/net/{other}/address").strip()
         run("ip", "-n", place, "link", "set", device, "up")
         run("ip", "-n", place, "neigh", "add", _NEIGHBOUR, "lladdr", mac, "dev", device, "nud", "permanent")
-        run("ip", "netns", "exec", place, "sysctl", "-qw", f"net.ipv4.conf.{device}.rp_filter=0")
+        set_sysctl(place, f"net/ipv4/conf/{device}/rp_filter", "0")
 
 
 def ifindex(place: str, link: str) -> int:

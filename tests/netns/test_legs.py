@@ -28,7 +28,7 @@ from tests.fakes.circuits import Circuits
 from tests.netns.lines import cable
 from tests.netns.load import load
 from tests.netns.network import AppliedNetwork, hooked
-from tests.netns.objects import inside
+from tests.netns.objects import set_sysctl
 from tests.netns.ways import (
     FLOWS,
     RTM_NEWNEXTHOP,
@@ -175,7 +175,7 @@ def test_68_a_flip_is_no_news_of_the_routes_behind_it(network: AppliedNetwork) -
         flips = [order(network, "ri-a1", wish).report.planned.actions for wish in ("down", "auto")]
         for is_told in (False, True):
             if is_told:  # the default of the kernel, and the red one
-                inside("dp-vpc-vpc-a", "sysctl", "-q", "-w", "net.ipv4.nexthop_compat_mode=1")
+                set_sysctl("dp-vpc-vpc-a", "net/ipv4/nexthop_compat_mode", "1")
             with netns.entered("dp-vpc-vpc-a"):
                 listener = RouteListener()
             with listener:

@@ -66,8 +66,8 @@ DAMAGE = {
     "a next hop": ("ip", "nexthop", "add", "id", "99", "blackhole"),
     "a link that goes down": ("ip", "link", "set", "{port}", "down"),
     "an MTU": ("ip", "link", "set", "{port}", "mtu", "1400"),
-    "forwarding": ("sysctl", "-qw", "net.ipv4.ip_forward=0"),
-    "the return path filter": ("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1"),
+    "forwarding": ("bash", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward"),
+    "the return path filter": ("bash", "-c", "echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter"),
     "a program": ("tc", "qdisc", "del", "dev", "{port}", "clsact"),
     "a link that is deleted": ("ip", "link", "del", "{port}"),
 }

@@ -27,7 +27,7 @@ from lab.topology import TOPOLOGIES
 from lab.vlan import make_vlans
 from tests.netns.lines import cable
 from tests.netns.network import hooked, our_namespaces
-from tests.netns.objects import run
+from tests.netns.objects import run, set_sysctl
 from tests.netns.stream import Stream, stream
 
 PREFERRED, SHARED = "172.16.0.1", "172.17.0.1"
@@ -137,7 +137,8 @@ def _build(router: Router) -> None:
         make_vlans("failover", [(place, Vlan(number, _LINE, _VLAN, End(place, _UP)))], {place: fd})
     finally:
         os.close(fd)
-    run("ip", "netns", "exec", place, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
+    set_sysctl(place, "net/ipv4/ip_forward", "1")
+    set_sysctl(place, "net/ipv4/conf/all/rp_filter", "0")
     run("ip", "-n", place, "link", "set", "lo", "up")
     run("ip", "-n", place, "addr", "add", f"10.10.1{number}.2/30", "dev", _LINE)
     run("ip", "-n", place, "link", "set", "dev", _LINE, "up")
@@ -147,16 +148,8 @@ def _build(router: Router) -> None:
     for where, device, address in ((place, "inner", 1), (SERVERS, inner, 2)):
         run("ip", "-n", where, "addr", "add", f"10.99.{number}.{address}/30", "dev", device)
         run("ip", "-n", where, "link", "set", "dev", device, "up")
-    run(
-        "ip",
-        "netns",
-        "exec",
-        SERVERS,
-        "sysctl",
-        "-qw",
-        "net.ipv4.conf.all.rp_filter=0",
-        f"net.ipv4.conf.{inner}.rp_filter=0",
-    )
+    for device in ("all", inner):
+        set_sysctl(SERVERS, f"net/ipv4/conf/{device}/rp_filter", "0")
     run("ip", "-n", place, "route", "add", "172.16.0.0/15", "via", f"10.99.{number}.2")
 
 
