@@ -154,7 +154,7 @@ def _answers(name: str, count: int, flows: list[Flow], gone: int | None) -> list
     _ip([f"nexthop add id 100 group {group} {_RULES[name]}", f"route add {_WIDE} nhid 100"])
     if gone is not None:
         _ip([f"nexthop delete id {gone}"])
-    ports = f"ipproto tcp dport 443 to {_TARGET}"
+    ports = f"ipproto 6 dport 443 to {_TARGET}"
     said = _ip([f"route get {ports} from {source} iif in sport {port}" for source, port in flows])
     words = said.split()
     found = [int(word.removeprefix("leg")) for before, word in pairwise(words) if before == "dev"]
