@@ -1,4 +1,4 @@
-"""``dataplane drill``: a leg taken out of use on purpose for a while, and what that cost."""
+"""``dataplane drill``: a leg cut in silence for a while, and what that cost."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -34,18 +34,19 @@ Examples:
     callback=duration_between(1, MAX_DRILL_MS),
     default="30s",
     show_default=True,
-    help="How long it stays out of use: 500ms, 30s, up to 10m.",
+    help="How long it stays cut: 500ms, 30s, up to 10m.",
 )
 @output_option
 @click.pass_context
 def drill(ctx: click.Context, name: str, duration_ms: int, output: str) -> None:
-    """Take a leg out of use on purpose for a while, and report the measured outage.
+    """Cut a leg in silence for a while, and report the measured outage.
 
-    LEG is a router interface that a load-balancing or active/standby route names. Its flows move to the
-    other legs and come back at the end. Refused, with exit code 1, where no other leg is healthy. Exits
+    LEG is a router interface that a load-balancing or active/standby route names. What it carries is
+    dropped without a link going down: its probes find out, its flows move to the other legs, and
+    they come back at the end. Refused, with exit code 1, where no other leg is healthy. Exits
     with 3 where no outage could be measured or no leg took over, and with 5 where no agent runs.
     """
-    need_root("dataplane drill", "takes a leg out of use")
+    need_root("dataplane drill", "cuts a leg")
     agent = need_agent("dataplane drill")
     from dataplane.agent.api.service import DrillRequest
 

@@ -50,7 +50,7 @@ COMMANDS: Mapping[str, Entry] = {
     "health": Entry("dataplane.cli.health:health", "Show each leg as its probes see it: state, loss, round trips."),
     "events": Entry("dataplane.cli.events:events", "Show what has happened on this host, and follow what happens."),
     "confirm": Entry("dataplane.cli.confirm:confirm", "Keep what apply --confirm made."),
-    "drill": Entry("dataplane.cli.drill:drill", "Take a leg out of use on purpose, and measure the outage."),
+    "drill": Entry("dataplane.cli.drill:drill", "Cut a leg in silence for a while, and measure the outage."),
     "cpe": Entry("dataplane.cli.cpe:cpe", "Print what the data centre's router needs at the far end of a line."),
     "capture": Entry("dataplane.cli.capture:capture", "Show the packets at a port, a connection or an instance."),
     "why": Entry("dataplane.cli.why:why", "Say what becomes of a packet, router by router, and what to change."),
