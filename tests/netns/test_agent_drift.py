@@ -208,7 +208,7 @@ def test_25_cycles_over_the_api_leave_nothing(host: AgentHost) -> None:
     for _ in range(3):
         assert host.client.destroy().is_done
         host.must_apply(TC)
-    before, memory = _held(host.pid), _resident_bytes(host.pid)
+    before, memory = _held_at_rest(host.pid), _resident_bytes(host.pid)
     for _ in range(CYCLES):
         assert host.client.destroy().is_done
         host.must_apply(TC)
@@ -253,6 +253,15 @@ def _written(pid: int) -> int:
 
 def _rounds(host: AgentHost) -> int:
     return _written(host.pid)
+
+
+def _held_at_rest(pid: int) -> tuple[list[str], int]:
+    """The same, once the thread and the connection of the last request have ended."""
+    while True:
+        found = _held(pid)
+        time.sleep(0.3)
+        if _held(pid) == found:
+            return found
 
 
 def _held(pid: int) -> tuple[list[str], int]:
