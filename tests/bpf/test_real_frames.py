@@ -18,7 +18,9 @@ from dataplane.config import Source, load_sources
 from dataplane.kernel import netns
 from dataplane.kernel.driver import KernelDriver
 from dataplane.model.forwarding import Reason
+from dataplane.model.kernel import FarEnd
 from dataplane.model.simulation import Hook
+from dataplane.plan.action import Action, Verb
 from lab.topology import TOPOLOGIES
 from tests.bpf.attached import Attached, attached
 from tests.bpf.test_networks import frame
@@ -52,8 +54,8 @@ def running(network: AppliedNetwork, hook: Hook) -> Iterator[Attached]:
     try:
         with attached(compile_forwarding(desired), hook) as there:
             if hook == "xdp":
-                for name in desired.addresses:
-                    inside(f"dp-i-{name}", "ethtool", "-K", "eth0", "gro", "on", "tx", "off")
+                ends = [Action(Verb.CREATE, FarEnd(f"dp-i-{name}", "eth0")) for name in desired.addresses]
+                assert [outcome.error for outcome in KernelDriver().perform(ends)] == [None] * len(ends)
             yield there
     except OSError as error:
         if hook == "tc" and error.errno == errno.EINVAL:
