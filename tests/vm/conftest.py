@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,12 @@ def launch(tmp_path: Path) -> Launch:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=_hear_interruptions,
         )
 
     return start
+
+
+def _hear_interruptions() -> None:
+    """As a terminal's command does: whoever runs the suite in the background has it ignored, and so would all below."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
