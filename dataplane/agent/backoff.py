@@ -25,6 +25,10 @@ class _Trouble:
     at: float = 0.0
     until: float = 0.0
 
+    def is_quiet(self, now: float) -> bool:
+        """Whether nothing has happened for so long that it begins anew."""
+        return now - self.at > max(QUIET_S, 2 * (self.until - self.at))
+
 
 class Backoff(Generic[_Key]):
     """The objects that are in trouble, by key. Time is in seconds of any clock that never goes back."""
@@ -70,13 +74,10 @@ class Backoff(Generic[_Key]):
         return frozenset(key for key, trouble in self._troubles.items() if trouble.failures)
 
     def has_come_due(self, now: float) -> bool:
-        """Whether the time of one has come since this was asked last."""
+        """Whether the time of one has come since this was asked last. Those that are quiet are forgotten on the way."""
         before, self._asked = self._asked, now
+        self._troubles = {key: trouble for key, trouble in self._troubles.items() if not trouble.is_quiet(now)}
         return any(before < trouble.until <= now for trouble in self._troubles.values())
-
-    def next_after(self, now: float) -> float | None:
-        """When the first of those that wait may be tried; None where none waits."""
-        return min((trouble.until for trouble in self._troubles.values() if trouble.until > now), default=None)
 
     def waiting(self, now: float) -> dict[_Key, float]:
         """Key -> when it may be tried, of all that wait."""
@@ -84,7 +85,7 @@ class Backoff(Generic[_Key]):
 
     def _of(self, key: _Key, now: float) -> _Trouble:
         found = self._troubles.setdefault(key, _Trouble(at=now, until=now))
-        if now - found.at > max(QUIET_S, 2 * (found.until - found.at)):
+        if found.is_quiet(now):
             found.failures = found.repairs = 0
         found.at = now
         return found

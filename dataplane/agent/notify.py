@@ -24,11 +24,6 @@ class Notifier:
         self._watchdog_s = int(microseconds) / 1e6 if is_ours and microseconds.isdigit() else 0.0
         self._is_busy = False
 
-    @property
-    def alive_every_s(self) -> float | None:
-        """How often it wants to hear that we live: at a third of its patience; None where it does not ask."""
-        return self._watchdog_s / 3 if self._watchdog_s else None
-
     def ready(self, status: str) -> None:
         """The network is as the file says, or as near as it can be had."""
         self._tell("READY=1", f"STATUS={status}")

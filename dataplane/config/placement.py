@@ -3,7 +3,6 @@
 A zone without a host is on the host that asks, and so is everything where the file names no hosts.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,11 +73,6 @@ class Placement:
     def hosts_of_end(self, end: PeeringEnd) -> tuple[str, ...]:
         """The hosts that have a part of the router at one end of a connection."""
         return self.hosts_of_vpc(end.vpc) if end.vpc is not None else (self.host_of_vbr(end.vbr or ""),)
-
-    def all_hosts(self) -> Iterator["Placement"]:
-        """This network as each of its hosts sees it."""
-        for host in self.network.hosts or ("",):
-            yield self if host == self.here else Placement(self.network, host)
 
     @cached_property
     def _hosts_of_vpcs(self) -> dict[str, tuple[str, ...]]:

@@ -221,21 +221,6 @@ class Leg:
         if 0 < round_trip_ns <= self.spec.settings.interval_ns + _CLOCK_STEP_NS:
             self.window.took(round_trip_ns)
 
-    def _answered(self, arrived_ns: int, now_ns: int) -> Transition | None:
-        """The answer came; whether in time is said by the time of its arrival, not by when we look."""
-        round_trip_ns = arrived_ns - self._sent_ns
-        if not -_CLOCK_STEP_NS < round_trip_ns < now_ns - self._sent_ns + _CLOCK_STEP_NS:
-            # The wall clock was set meanwhile: the answer is there, its time is not known.
-            round_trip_ns = 0
-        elif arrived_ns > self.deadline_ns:
-            self._came_late(round_trip_ns)
-            return None
-        self.nonce = 0
-        self.replies += 1
-        self.judged_ns = now_ns
-        self.window.answered(max(round_trip_ns, 0))
-        return self.machine.reply(now_ns)
-
     def judge(self, receiver: Receiver, wall_offset_ns: int, now_ns: int) -> Transition | None:
         """The time of the probe on its way is over: take what waits in the socket first, then count a miss."""
         for _ in range(_DRAIN_LIMIT):

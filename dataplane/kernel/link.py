@@ -154,12 +154,6 @@ def alias_in(part: Part) -> str:
     return text(attributes(data, start + _FIXED.size, end).get(_IFLA_IFALIAS))
 
 
-def mark_in(links: Iterable[Link]) -> str:
-    """The mark of a namespace, which is the alias of its ``lo``, among the links of that namespace; else empty."""
-    found = loopback_in(links)
-    return found.alias if found is not None else ""
-
-
 def loopback_in(links: Iterable[Link]) -> Link | None:
     """``lo`` among the links of a namespace."""
     return next((found for found in links if found.ifindex == LOOPBACK_IFINDEX), None)

@@ -40,7 +40,7 @@ def labels(found: dict[str, float]) -> set[str]:
     return {pair for pair in pairs if not pair.startswith(("reason=", "verdict="))}
 
 
-def test_112_counters_move_with_packets(host: AgentHost) -> None:
+def test_r112_counters_move_with_packets(host: AgentHost) -> None:
     before = scrape(host)
     assert inside("dp-i-ecs-1", "ping", "-c", str(PINGS), "-i", "0.01", "-W", "1", "192.168.1.10").returncode == 0
     time.sleep(1.1)  # a scrape within a second of another has that one's text

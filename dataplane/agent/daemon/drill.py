@@ -19,9 +19,6 @@ from dataplane.model import names
 from dataplane.model.forwarding import LegState
 from dataplane.model.probe import Probe
 
-MOST_SECONDS = 3600.0
-"""Longer than that is no drill: `dataplane datapath leg LEG down` takes a leg out of use."""
-
 
 class Drill:
     """The one drill that may be under way.

@@ -23,7 +23,6 @@ from dataplane.compile.flip import flipped
 from dataplane.config import Loaded, load_sources
 from dataplane.errors import DataplaneError
 from dataplane.kernel.monitor import Monitor
-from dataplane.model import names
 from dataplane.model.describe import describe, kind_of
 from dataplane.model.desired import NOTHING, Desired
 from dataplane.model.kernel import Key, Namespace, UnderlayFilter, VlanLink
@@ -284,7 +283,7 @@ def _fields(action: Action) -> dict[str, str]:
 def _resource(action: Action) -> tuple[str, str]:
     if action.owner is not None:
         return action.owner.kind, action.owner.id
-    return kind_of(action.object), names.HOST or "this host"
+    return kind_of(action.object), "this host"
 
 
 def _summary(report: Report) -> str:

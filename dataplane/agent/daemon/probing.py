@@ -43,7 +43,6 @@ class Flip:
         is_up: whether traffic may use it now.
         before: in the prober's words; likewise ``after``.
         cause: why, in words.
-        lost_in_row: misses in a row at that moment.
         at_ns: when the fast path had it, monotonic.
     """
 
@@ -53,7 +52,6 @@ class Flip:
     before: str
     after: str
     cause: str
-    lost_in_row: int
     at_ns: int
 
 
@@ -123,16 +121,6 @@ class Probing:
         """The prober's process, while there is one."""
         return {"prober": self._prober.pid} if self._prober.pid is not None else {}
 
-    @property
-    def deaths(self) -> int:
-        """How often it ended by itself."""
-        return self._prober.deaths
-
-    @property
-    def failures(self) -> dict[str, str]:
-        """Leg or namespace -> why it cannot be probed yet."""
-        return dict(self._prober.failures)
-
     def probe(self, leg: str) -> Probe | None:
         """How a leg is probed; None: it is not."""
         return self._probes.get(leg)
@@ -164,7 +152,7 @@ class Probing:
         self._causes[event.leg] = cause
         connection = self._probes[event.leg].connection
         is_up = seen.verdict is Verdict.UP
-        return Flip(event.leg, connection, is_up, seen.before, seen.after, cause, seen.lost_in_row, seen.at_ns)
+        return Flip(event.leg, connection, is_up, seen.before, seen.after, cause, seen.at_ns)
 
     def _force(self, verdicts: LegVerdicts) -> None:
         wanted = {

@@ -18,7 +18,6 @@ from dataplane.agent.api.service import (
     PlanRequest,
     Said,
 )
-from dataplane.agent.daemon.drill import MOST_SECONDS
 from dataplane.agent.daemon.loop import Agent
 from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.agent.session import Session
@@ -95,16 +94,16 @@ class AgentService:
 
     def health(self) -> Health:
         """Every leg as its probes see it."""
-        return self._agent.calls.ask(self.health_here)
 
-    def health_here(self) -> Health:
-        """The same, in the loop's thread."""
-        probing = self._agent.probing
-        groups = (
-            GroupHealth(group.name.text, len(group.states), sum(not state for state in group.states.values()))
-            for group in self._groups()
-        )
-        return Health(probing.health(), tuple(groups), probing.prober_health())
+        def health() -> Health:
+            probing = self._agent.probing
+            groups = (
+                GroupHealth(group.name.text, len(group.states), sum(not state for state in group.states.values()))
+                for group in self._groups()
+            )
+            return Health(probing.health(), tuple(groups), probing.prober_health())
+
+        return self._agent.calls.ask(health)
 
     def events(self, since: int, most: int) -> EventPage:
         """The first events with an id above one."""
@@ -134,8 +133,6 @@ class AgentService:
 
     def drill(self, asked: DrillRequest, peer: Peer) -> DrillReport:
         """Cut a leg in silence for a while, and say what that cost."""
-        if not 0 < asked.seconds <= MOST_SECONDS:
-            raise ConflictError(f"a drill takes more than 0 s and at most {MOST_SECONDS:.0f} s")
         agent = self._agent
 
         def begin() -> None:
@@ -174,7 +171,7 @@ class AgentService:
         keeper = self._agent.keeper
         if keeper.loaded is None:
             return ()
-        return leg_groups(keeper.loaded, keeper.here, keeper.state().legs)
+        return leg_groups(keeper.loaded, keeper.here, keeper.desired.verdicts)
 
     def _wait(self, seconds: float, peer: Peer) -> None:
         """Let a drill run, unless the agent ends, or nobody waits for its report any more."""

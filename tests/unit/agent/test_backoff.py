@@ -12,7 +12,7 @@ def test_failures_wait_twice_as_long_each_time() -> None:
     backoff, now = Backoff(), 100.0
     for wait in (1, 2, 4, 8, 16, 32, 60, 60):
         backoff.failed(KEY, now)
-        assert backoff.next_after(now) == now + wait
+        assert backoff.waiting(now) == {KEY: now + wait}
         assert backoff.is_waiting(KEY, now + wait - 0.01)
         now += wait
         assert not backoff.is_waiting(KEY, now)
@@ -45,7 +45,7 @@ def test_a_new_word_tries_everything_at_once() -> None:
     backoff.forget(1)
     assert backoff.waiting(0.5).keys() == {0, 2}
     backoff.forget_all()
-    assert backoff.next_after(0.5) is None
+    assert backoff.waiting(0.5) == {}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 300)), max_size=60))
@@ -54,7 +54,7 @@ def test_it_never_waits_longer_than_a_minute(steps: list[tuple[bool, float]]) ->
     for is_failure, later in steps:
         now += later
         (backoff.failed if is_failure else backoff.repaired)(KEY, now)
-        assert (backoff.next_after(now) or now) <= now + MOST_S
+        assert all(until <= now + MOST_S for until in backoff.waiting(now).values())
         assert not backoff.is_waiting(KEY, now + MOST_S)
 
 
@@ -68,6 +68,15 @@ def test_when_the_obstacle_has_gone_those_that_fail_are_tried_at_once_and_others
     assert not backoff.is_waiting(KEY, 5.0)
     assert backoff.is_waiting(fought, 5.0)
     backoff.failed(KEY, 5.0)
-    assert backoff.next_after(5.0 + 8.0) == 5.0 + 60.0, "in vain: as long as before, and longer"
+    assert backoff.waiting(5.0 + 8.0)[KEY] == 5.0 + 60.0, "in vain: as long as before, and longer"
     backoff.repaired(KEY, 6.0)
     assert backoff.failing() == frozenset()
+
+
+def test_what_is_quiet_takes_no_memory() -> None:
+    """An agent runs for months, and hands may write a new route every minute."""
+    backoff: Backoff[int] = Backoff()
+    for number in range(1_000):
+        backoff.repaired(number, float(number))
+        backoff.has_come_due(float(number))
+    assert len(backoff._troubles) <= QUIET_S + 1

@@ -47,7 +47,7 @@ class _Watched(FakeKernel):
 
 def flip(leg: str, *, is_up: bool) -> Flip:
     before, after = ("down", "up") if is_up else ("up", "down")
-    return Flip(leg, "pcx-0", is_up, before, after, "3 probes in a row without a reply", 3, 1)
+    return Flip(leg, "pcx-0", is_up, before, after, "3 probes in a row without a reply", 1)
 
 
 @pytest.fixture

@@ -30,17 +30,24 @@ def test_nobody_to_tell_is_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "every"),
+    ("environment", "is_asked"),
     [
-        ({}, None),
-        ({"WATCHDOG_USEC": "9000000"}, 3.0),
-        ({"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": str(os.getpid())}, 3.0),
-        ({"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, False),
+        ({"WATCHDOG_USEC": "9000000"}, True),
+        ({"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": str(os.getpid())}, True),
+        ({"WATCHDOG_USEC": "9000000", "WATCHDOG_PID": "1"}, False),
+        ({"WATCHDOG_USEC": "soon"}, False),
     ],
 )
-def test_how_often_it_wants_to_hear_from_us(environment: dict[str, str], every: float | None) -> None:
-    assert Notifier(environment).alive_every_s == every
+def test_only_a_watchdog_of_ours_is_asked_for_patience(
+    tmp_path: Path, environment: dict[str, str], *, is_asked: bool
+) -> None:
+    name = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(5)
+        Notifier({**environment, "NOTIFY_SOCKET": name}).busy(60)
+        assert manager.recv(200) == b"WATCHDOG=1" + (b"\nWATCHDOG_USEC=60000000" if is_asked else b"")
 
 
 def test_a_long_stage_has_its_own_patience_and_then_it_is_as_before(tmp_path: Path) -> None:
