@@ -23,6 +23,7 @@ from dataplane.kernel import netns, probe_socket
 from tests.netns.objects import run
 from tests.netns.probing import CENTRE, FAST, ROUTER, circuits, forged_reply, leg, probing, requests_heard
 
+FORGED = int(os.environ.get("DATAPLANE_FORGED", "131072"))
 _STATUS_WITHOUT = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 
 
@@ -79,9 +80,9 @@ def test_65_forged_replies_are_never_accepted_and_cannot_push_the_true_ones_out(
             with netns.entered(CENTRE):
                 forger = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
             with forger:
-                for number in range(65_536):
+                for number in range(FORGED // 2):
                     for circuit in (first, second):
-                        data = forged_reply(circuit.destination, circuit.source, number, number & 7, bytes(24))
+                        data = forged_reply(circuit.destination, circuit.source, number & 0xFFFF, number & 7, bytes(24))
                         forger.sendto(data, (circuit.source, 0))
                     if not number % 256:
                         there.pump(0)
