@@ -24,7 +24,7 @@ class Driver(Protocol):
         """Perform the actions of one stage and report on each, in the same order."""
         ...
 
-    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True) -> HostFacts:
+    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True, has_limits: bool = True) -> HostFacts:
         """What this host can do, as far as it matters."""
         ...
 

@@ -18,6 +18,7 @@ from dataplane.compile.adopt import adopted_book, adopted_memory
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.forwarder import following
 from dataplane.compile.lifecycle import forbidden_changes, remember
+from dataplane.compile.shaper import has_limits
 from dataplane.config import InvalidConfig, Loaded
 from dataplane.model import names
 from dataplane.model.describe import describe, describe_change, listed
@@ -116,9 +117,10 @@ class Rounds:
     def _facts(self, loaded: Loaded) -> HostFacts | None:
         """What this host can do; asked only where it decides how something is built, since asking has its price."""
         has_lines, has_forwarder = bool(loaded.network.vbrs), loaded.network.datapath.hook != "off"
-        if not has_lines and not has_forwarder:
+        limited = has_limits(loaded.network)
+        if not has_lines and not has_forwarder and not limited:
             return None
-        return self._driver.facts(has_lines=has_lines, has_forwarder=has_forwarder)
+        return self._driver.facts(has_lines=has_lines, has_forwarder=has_forwarder, has_limits=limited)
 
     def compile(self, loaded: Loaded, state: State, here: str) -> Desired:
         """The desired state of this host, with what is remembered."""

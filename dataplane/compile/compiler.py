@@ -18,6 +18,7 @@ from dataplane.compile.peering import compile_peerings
 from dataplane.compile.probe import probes_of
 from dataplane.compile.route_table import compile_route_tables
 from dataplane.compile.service import compile_services
+from dataplane.compile.shaper import compile_shapers, limit_notes
 from dataplane.compile.tunnel import compile_tunnels
 from dataplane.compile.underlay import compile_underlay
 from dataplane.compile.vbr import compile_vbrs
@@ -40,6 +41,7 @@ PASSES: tuple[Callable[[Compilation], None], ...] = (
     compile_vbrs,
     compile_peerings,
     compile_tunnels,
+    compile_shapers,
     compile_health_checks,
     compile_route_tables,
 )
@@ -80,7 +82,7 @@ def compile_network(
     desired = Desired(
         c.wanted,
         tuple(c.declared),
-        (*notes(loaded.network, is_probing=is_probing), *leg_notes(c)),
+        (*notes(loaded.network, is_probing=is_probing), *leg_notes(c), *limit_notes(c)),
         numbering.book(),
         frozenset(numbering.used),
         c.addresses,

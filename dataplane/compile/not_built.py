@@ -11,9 +11,6 @@ def notes(network: Network, *, is_probing: bool) -> tuple[str, ...]:
     """
     connections = network.peering_connections.values()
     found = {
-        "bandwidth and flow_cap of connections are checked but not enforced yet (R21, R117)": any(
-            connection.bandwidth is not None for connection in connections
-        ),
         "health checks are sent by `dataplane agent`, and none runs here: each leg stays as it was last found (D3)": (
             not is_probing and any(connection.health_check is not None for connection in connections)
         ),

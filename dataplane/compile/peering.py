@@ -9,6 +9,7 @@ from dataplane.compile import sysctl
 from dataplane.compile.context import Compilation
 from dataplane.compile.crossing import target_of
 from dataplane.compile.router import router_of
+from dataplane.compile.shaper import limit_words
 from dataplane.config.host import DEFAULT_MTU_BYTES
 from dataplane.config.peering import PeeringConnection, PeeringEnd
 from dataplane.model import names
@@ -49,6 +50,7 @@ def compile_peerings(c: Compilation) -> None:
                 reason or _legs_down(c, ends),
                 kernel_object=_where(c, connection),
                 unit=units[0],
+                detail=limit_words(c.network, connection),
             )
         )
 

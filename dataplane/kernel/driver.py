@@ -22,6 +22,9 @@ from dataplane.plan.action import Action, Outcome
 class KernelDriver:
     """The kernel of this host, seen from the namespace that the process runs in. For one thread."""
 
+    def __init__(self) -> None:
+        self._has_limits = False
+
     def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
         """The live state of the host, as far as it is ours or in our way.
 
@@ -49,18 +52,28 @@ class KernelDriver:
         libc.require_privileges()
         return perform.perform(actions)
 
-    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True) -> HostFacts:
+    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True, has_limits: bool = True) -> HostFacts:
         """What this host can do, as far as it decides how things are built.
 
         Args:
             has_lines: whether it matters how VLAN links are made; asking has its price.
             has_forwarder: whether it matters that there can be a forwarder.
+            has_limits: whether connections are to be held to limits.
         """
         return HostFacts(
             has_8021q=features.has_8021q() if has_lines else True,
             devices=_devices() if has_lines and has_forwarder else {},
             forwarder_lacks=ability.forwarder_lacks() if has_forwarder else "",
+            limits_lack=self._limits_lack() if has_limits else "",
         )
+
+    def _limits_lack(self) -> str:
+        """What the kernel has it keeps; what it lacks may come with a module."""
+        if not self._has_limits:
+            lacking = features.limits_lack()
+            self._has_limits = not lacking
+            return lacking
+        return ""
 
     def line_drops(self) -> Mapping[str, int]:
         """Frames that the VLAN stand-in has dropped since it was loaded, by reason; only those with any.

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from dataplane.datapath import vlan
 from dataplane.errors import DataplaneError, PermissionDenied
-from dataplane.kernel import address, libc, link, messages, netns, nexthop, rule
+from dataplane.kernel import address, classifier, htb, libc, link, messages, netns, nexthop, nf_tables, rule
 from dataplane.kernel.netlink import NLM_F_REQUEST, NetlinkSocket, Refusal
 from dataplane.kernel.rtnetlink import RTM_NEWLINK
 from dataplane.model import names
-from dataplane.model.kernel import Address, Nexthop, NexthopGroup, Rule, VethEnd
+from dataplane.model.kernel import Address, Classifier, Nexthop, NexthopGroup, Rule, Shaper, VethEnd
 from dataplane.plan.action import Verb
 
 _SCRATCH = ""
@@ -92,6 +92,19 @@ def has_8021q() -> bool:
             return False
         with NetlinkSocket() as socket:
             return _has_link_kind("vlan")(socket)
+
+
+def limits_lack() -> str:
+    """Why connections cannot be held to limits, as a sentence that says what to do; empty where they can. Takes 10 ms,
+    most of it for a transaction of nf_tables, even one that is not finished.
+    """
+    libc.require_privileges()
+    with netns.Journey():
+        if not _enter_scratch():
+            return "no scratch namespace could be made to try it"
+        with NetlinkSocket() as socket:
+            lacking = [question for question in _LIMITS if not _ask(question, socket)]
+    return "; ".join(f"the kernel has no {question.name}: {question.remedy}" for question in lacking)
 
 
 def _enter_scratch() -> bool:
@@ -183,6 +196,16 @@ def _has_nftables(_: NetlinkSocket) -> bool:
         return netfilter.get(bytearray(_GET_NFTABLES_GENERATION)) is not None
 
 
+def _has_htb(socket: NetlinkSocket) -> bool:
+    wanted = Shaper(_SCRATCH, "lo", 1_000_000, 0, 1)
+    return not _try(socket, *htb.tree_requests(link.LOOPBACK_IFINDEX, wanted, {}, has_root=False))
+
+
+def _has_hash(_: NetlinkSocket) -> bool:
+    wanted = Classifier(_SCRATCH, frozenset({"lo"}), 1)
+    return nf_tables.transaction(list(classifier.requests(wanted, None)), is_rehearsal=True) is None
+
+
 def _has_btf(_: NetlinkSocket) -> bool:
     return Path("/sys/kernel/btf/vmlinux").exists()
 
@@ -192,6 +215,11 @@ def _has_bpf_file_system(_: NetlinkSocket) -> bool:
 
 
 _KERNEL = "a distribution kernel has it (Debian: apt install linux-image-amd64); in a container, ask for the host's"
+
+_LIMITS = (
+    _Question("HTB", _has_htb, "limits of connections", "modprobe sch_htb (CONFIG_NET_SCH_HTB)", False),
+    _Question("nftables hash", _has_hash, "limits of connections", "modprobe nft_hash (CONFIG_NFT_HASH)", False),
+)
 
 # In this order: later questions use what earlier ones made.
 _QUESTIONS = (
@@ -221,6 +249,7 @@ _QUESTIONS = (
         False,
     ),
     _Question("nftables", _has_nftables, "NAT gateways", "modprobe nf_tables (CONFIG_NF_TABLES)", False),
+    *_LIMITS,
     _Question(
         "BTF",
         _has_btf,

@@ -15,7 +15,7 @@ from dataplane.kernel.rtnetlink import IFF_UP, RTM_DELLINK, RTM_GETLINK, RTM_NEW
 from dataplane.model.kernel import VethEnd
 
 LOOPBACK_IFINDEX = 1
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 4, 5, 18
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_QDISC, _IFLA_LINKINFO = 1, 3, 4, 5, 6, 18
 _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 20, 27, 28, 29
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_VLAN_ID = 1
@@ -83,6 +83,7 @@ class Link:
         lower_namespace: the number that this namespace has for the one that a VXLAN link's socket is in; None where
             that is this namespace itself.
         xdp_program: the kernel's number of its XDP program; 0: none.
+        qdisc: the kind of its queueing discipline.
     """
 
     namespace: str
@@ -101,6 +102,7 @@ class Link:
     parameters: bytes = b""
     lower_namespace: int | None = None
     xdp_program: int = 0
+    qdisc: str = ""
 
     @property
     def end(self) -> VethEnd:
@@ -134,6 +136,7 @@ def read(namespace: str, part: Part) -> Link:
         parameters=info.get(_IFLA_INFO_DATA, b"") if kind == "vxlan" else b"",
         lower_namespace=u32(found.get(_IFLA_LINK_NETNSID)) if kind == "vxlan" else None,
         xdp_program=_xdp_program(found.get(_IFLA_XDP, b"")),
+        qdisc=text(found.get(_IFLA_QDISC)),
     )
 
 

@@ -154,6 +154,32 @@ class NetlinkSocket:
         lost = Refusal(errno.ENOBUFS, "the kernel's answer was lost")
         return [answers.get(sequence, lost) for sequence in range(first, first + len(requests))]
 
+    def execute_together(
+        self, first: bytearray, requests: Sequence[bytearray], last: bytearray | None
+    ) -> list[Refusal | None]:
+        """Send requests between two messages that nobody answers (a transaction of nf_tables), all with one send.
+
+        Args:
+            last: None: the kernel takes the transaction back.
+
+        Returns:
+            As ``execute`` does; a request that another one's refusal has undone counts as done.
+        """
+        self._number(first)
+        numbers = [self._number(request) for request in requests]
+        if last is not None:
+            self._number(last)
+        self._send(b"".join((first, *requests, last or b"")))
+        answers: dict[int, Refusal | None] = {}
+        while len(answers) < len(requests):
+            data = self._receive()
+            for kind, flags, sequence, start, end in _messages(data):
+                if kind == _NLMSG_ERROR and sequence >= numbers[0] - 1:
+                    answers[sequence] = _refusal(data, flags, start, end)
+            if numbers[0] - 1 in answers:  # all of it is refused, as by a kernel without the subsystem
+                return [answers[numbers[0] - 1]] * len(requests)
+        return [answers.get(number) for number in numbers]
+
     def dump(self, request: bytes) -> list[Part]:
         """Read a whole table; start again when the kernel says that it changed meanwhile.
 

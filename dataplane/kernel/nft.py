@@ -78,7 +78,7 @@ def head() -> Head | None:
 
 
 def comment_in(userdata: bytes) -> str:
-    """The comment in a table's user data: records of a kind, a length and a value."""
+    """The comment in the user data of a table or a rule: records of a kind, a length and a value."""
     offset = 0
     while offset + 2 <= len(userdata):
         kind, length = userdata[offset], userdata[offset + 1]

@@ -16,6 +16,7 @@ from dataplane.kernel import (
     netns,
     nexthop,
     offload,
+    perform_shaper,
     perform_underlay,
     perform_vlan_tc,
     program,
@@ -190,6 +191,7 @@ class _Reader:
             self._read_tunnels(socket, name, links, journey)
             if is_router:
                 self._objects |= {seen.key: seen for seen in program.read(socket, name, links, self._programs)}
+                self._read_limits(socket, name, links)
             if self._programs.found is not None:
                 # Of a router, only what joins it to others: the door of a line's router is a far end.
                 ends = [one for one in links if not is_router or one.ifname.startswith(names.TRANSIT_PREFIX)]
@@ -225,6 +227,15 @@ class _Reader:
             seen = fdb.read(name, ifnames, part)
             if seen is not None:
                 self._objects[seen.item.key] = seen.item
+
+    def _read_limits(self, socket: NetlinkSocket, name: str, links: list[Link]) -> None:
+        """Shapers and the classifier of a router."""
+        for seen in perform_shaper.observe(socket, name, links, self._wanted.by_key):
+            if isinstance(seen, tuple):
+                key, text = seen
+                self._foreign[key] = text
+            else:
+                self._objects[seen.key] = seen
 
     def _take(self, seen: Seen, is_router: bool) -> None:
         """Put one object where it belongs: ours, in our way, or of no concern."""

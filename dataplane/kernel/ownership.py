@@ -5,7 +5,7 @@
   in a namespace of ours.
 - VLAN link: the same, for a sub-interface and for both ends of a stand-in. Its filters: ``tc.py``; pins: ``bpffs.py``.
 - VXLAN link: the same; all that is in the forwarding table of such a link is ours: the kernel keeps no mark there.
-- underlay filter: the comment of the table.
+- underlay filter, classifier: the comment of the table. Shaper: the handle, on a port of ours.
 - address: IFA_PROTO. Neighbour: NDA_PROTOCOL. Next hop: nh_protocol. Route: rtm_protocol. Rule: FRA_PROTOCOL.
 - sysctl: none; the ones that are asked for, in namespaces that are ours or attached, and on the host.
 """
@@ -18,6 +18,8 @@ from dataplane.model.kernel import VethEnd
 _LEFTOVER = "leftover "
 UNDERLAY_MARK = f"{names.MARK_PREFIX}underlay"
 """The comment of the nftables table that is the underlay filter."""
+CLASSIFIER_MARK = f"{names.MARK_PREFIX}classifier"
+"""The comment of the one in a router's namespace that is its classifier."""
 
 
 def is_our_mark(alias: str) -> bool:

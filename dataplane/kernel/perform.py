@@ -20,6 +20,7 @@ from dataplane.kernel import (
     nexthop,
     offload,
     perform_program,
+    perform_shaper,
     perform_underlay,
     perform_veth,
     perform_vlan,
@@ -34,6 +35,7 @@ from dataplane.kernel.visits import Stop, Visits
 from dataplane.kernel.wording import failure_sentence, foreign_sentence
 from dataplane.model.kernel import (
     Address,
+    Classifier,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -45,6 +47,7 @@ from dataplane.model.kernel import (
     NexthopGroup,
     PortProgram,
     Rule,
+    Shaper,
     Sysctl,
     UnderlayFilter,
     Veth,
@@ -73,6 +76,8 @@ _TOGETHER: Mapping[type, Callable[[Sequence[Action], Visits], list[Outcome]]] = 
     ForwarderState: perform_program.perform_state,
     PortProgram: perform_program.perform_programs,
     FarEnd: offload.perform,
+    Shaper: perform_shaper.perform,
+    Classifier: perform_shaper.perform,
 }
 """Who carries out the actions on a kind that does not live within one namespace."""
 

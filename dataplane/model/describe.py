@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 from dataplane.model import names
 from dataplane.model.kernel import (
     Address,
+    Classifier,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -22,6 +23,7 @@ from dataplane.model.kernel import (
     PortProgram,
     RouteType,
     Rule,
+    Shaper,
     Sysctl,
     UnderlayFilter,
     Veth,
@@ -63,6 +65,10 @@ def describe(item: KernelObject) -> str:
             return _route(item)
         case Rule():
             return _rule(item)
+        case Shaper():
+            return _shaper(item)
+        case Classifier():
+            return _classifier(item)
         case ForwarderState():
             return _state(item)
         case PortProgram():
@@ -195,6 +201,18 @@ def _rule(item: Rule) -> str:
         words.append(f"iif {item.iif}")
     words.append(f"lookup {item.table}" if item.table else "(of a kind that we do not make)")
     return _where(item.namespace) + " ".join(words)
+
+
+def _shaper(item: Shaper) -> str:
+    bandwidth, flow = (f"{rate:,} bit/s" if rate else "unlimited" for rate in (item.bandwidth, item.flow))
+    made = "" if item.is_whole else ", not as we make it"
+    return f"{_where(item.namespace)}shaper at {item.ifname}: {bandwidth}, a flow {flow}, {item.leaves:,} leaves{made}"
+
+
+def _classifier(item: Classifier) -> str:
+    made = "" if item.is_whole else ", not as we make it"
+    ports = listed(sorted(item.ifnames)) or "no port"
+    return f"{_where(item.namespace)}classifier of {ports} for {item.leaves:,} leaves{made}"
 
 
 def _state(item: ForwarderState) -> str:

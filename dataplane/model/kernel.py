@@ -14,6 +14,8 @@ from dataplane.model.key import Key as Key
 from dataplane.model.program import FarEnd as FarEnd
 from dataplane.model.program import ForwarderState as ForwarderState
 from dataplane.model.program import PortProgram as PortProgram
+from dataplane.model.shaper import Classifier as Classifier
+from dataplane.model.shaper import Shaper as Shaper
 from dataplane.model.vxlan import Admission as Admission
 from dataplane.model.vxlan import FdbEntry as FdbEntry
 from dataplane.model.vxlan import UnderlayFilter as UnderlayFilter
@@ -311,6 +313,8 @@ KernelObject = (
     | NexthopGroup
     | KernelRoute
     | Rule
+    | Shaper
+    | Classifier
     | ForwarderState
     | PortProgram
     | FarEnd

@@ -8,6 +8,7 @@ The forwarder is told once the kernel's own tables are complete, and before anyt
 first, then the programs that look it up, and in the opposite order when they go. Of a leg that goes, and nothing else,
 it is told before the kernel's next hops change, since that is one store; of one that comes back after them (make before
 break).
+A port is shaped before a next hop leads to it, and until none does.
 A next hop turns into a blackhole only after its group has let the others go or is gone itself, because the kernel
 refuses a blackhole among several members.
 """
@@ -16,6 +17,7 @@ from enum import IntEnum
 
 from dataplane.model.kernel import (
     Address,
+    Classifier,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -26,6 +28,7 @@ from dataplane.model.kernel import (
     NexthopGroup,
     PortProgram,
     Rule,
+    Shaper,
     Sysctl,
     UnderlayFilter,
     Veth,
@@ -48,29 +51,31 @@ class Stage(IntEnum):
     LINK_SYSCTL = 7
     ADDRESS = 8
     NEIGHBOUR = 9
-    LEG_LOSS = 10
-    NEXTHOP = 11
-    GROUP = 12
-    ROUTE = 13
-    RULE = 14
-    FORWARDER_STATE = 15
-    FAR_END = 16
-    PROGRAM = 17
-    PROGRAM_REMOVAL = 18
-    FAR_END_REMOVAL = 19
-    FORWARDER_STATE_REMOVAL = 20
-    RULE_REMOVAL = 21
-    ROUTE_REMOVAL = 22
-    GROUP_REMOVAL = 23
-    BLACKHOLE = 24
-    NEXTHOP_REMOVAL = 25
-    NEIGHBOUR_REMOVAL = 26
-    ADDRESS_REMOVAL = 27
-    LINK_REMOVAL = 28
-    UNDERLAY_FILTER_REMOVAL = 29
-    PORT_RULE_REMOVAL = 30
-    CLOSING_ROUTE_REMOVAL = 31
-    NAMESPACE_REMOVAL = 32
+    SHAPER = 10
+    LEG_LOSS = 11
+    NEXTHOP = 12
+    GROUP = 13
+    ROUTE = 14
+    RULE = 15
+    FORWARDER_STATE = 16
+    FAR_END = 17
+    PROGRAM = 18
+    PROGRAM_REMOVAL = 19
+    FAR_END_REMOVAL = 20
+    FORWARDER_STATE_REMOVAL = 21
+    RULE_REMOVAL = 22
+    ROUTE_REMOVAL = 23
+    GROUP_REMOVAL = 24
+    BLACKHOLE = 25
+    NEXTHOP_REMOVAL = 26
+    SHAPER_REMOVAL = 27
+    NEIGHBOUR_REMOVAL = 28
+    ADDRESS_REMOVAL = 29
+    LINK_REMOVAL = 30
+    UNDERLAY_FILTER_REMOVAL = 31
+    PORT_RULE_REMOVAL = 32
+    CLOSING_ROUTE_REMOVAL = 33
+    NAMESPACE_REMOVAL = 34
 
     @property
     def is_removal(self) -> bool:
@@ -86,6 +91,8 @@ _MAKING: dict[type, Stage] = {
     Address: Stage.ADDRESS,
     Neighbour: Stage.NEIGHBOUR,
     FdbEntry: Stage.NEIGHBOUR,
+    Shaper: Stage.SHAPER,
+    Classifier: Stage.SHAPER,
     NexthopGroup: Stage.GROUP,
     Rule: Stage.RULE,
     ForwarderState: Stage.FORWARDER_STATE,
@@ -106,6 +113,8 @@ _REMOVING: dict[type, Stage] = {
     NexthopGroup: Stage.GROUP_REMOVAL,
     KernelRoute: Stage.ROUTE_REMOVAL,
     Rule: Stage.RULE_REMOVAL,
+    Shaper: Stage.SHAPER_REMOVAL,
+    Classifier: Stage.SHAPER_REMOVAL,
     ForwarderState: Stage.FORWARDER_STATE_REMOVAL,
     PortProgram: Stage.PROGRAM_REMOVAL,
     FarEnd: Stage.FAR_END_REMOVAL,

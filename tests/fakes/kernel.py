@@ -48,6 +48,7 @@ class FakeKernel:
         dropped: what the underlay filter has counted, by reason.
         counted: what the forwarder has.
         forwarder_lacks: why there can be none.
+        limits_lack: why nobody can be held to limits.
     """
 
     objects: dict[Key, KernelObject] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class FakeKernel:
     operations: int = 0
     has_8021q: bool = True
     forwarder_lacks: str = ""
+    limits_lack: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
     counted: Traffic = field(default_factory=Traffic)
     _provided: set[Key] | None = None
@@ -74,8 +76,8 @@ class FakeKernel:
     def perform(self, actions: Sequence[Action]) -> list[Outcome]:
         return [self._perform(action) for action in actions]
 
-    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True) -> HostFacts:
-        return HostFacts(has_8021q=self.has_8021q, forwarder_lacks=self.forwarder_lacks)
+    def facts(self, *, has_lines: bool = True, has_forwarder: bool = True, has_limits: bool = True) -> HostFacts:
+        return HostFacts(has_8021q=self.has_8021q, forwarder_lacks=self.forwarder_lacks, limits_lack=self.limits_lack)
 
     def line_drops(self) -> dict[str, int]:
         return {}

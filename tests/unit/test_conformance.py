@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Issue 2, item 3, and what issue 4 adds.
-RULES = "R1-R6 R8-R9 R11-R15 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R134 D2 D5-D24"
+# Issue 2, item 3, and what issues 4 and 7 add.
+RULES = (
+    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 R134 "
+    "D2 D4-D24"
+)
 
 PEERING, VBR, VPC = "unit/config/test_peering", "unit/config/test_vbr", "unit/config/test_vpc"
 VSWITCH, TABLE, MERGE = "unit/config/test_vswitch", "unit/config/test_route_table", "unit/config/test_merge"
 TABLES, LIFE, ADDRESSES = "unit/compile/test_route_tables", "unit/compile/test_lifecycle", "unit/compile/test_addresses"
 OVERLAP, HOSTS = "unit/config/test_overlap", "unit/compile/test_several_hosts"
+LIMITS, SHAPED = "unit/compile/test_shaper", "netns/test_shaper"
 LINKS, PACKETS = "unit/compile/test_peering", "netns/test_network_packets"
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -52,6 +56,11 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         f"{PEERING}::*_r15_*",
         f"{LINKS}::*_r15_*",
         f"{PACKETS}::*_r15_*",
+    ),
+    "R21": (
+        "the initiator's bandwidth, each way, shared fairly",
+        f"{LIMITS}::*_r21_*",
+        f"{SHAPED}::*_r21_*",
     ),
     "R24": ("a region is an attribute: only bandwidths depend on it", f"{PEERING}::*_r24_*", "lab/regions"),
     "R26": ("a VBR has a line, a VLAN that is its own on it, and a route table", f"{VBR}::*_r26_*"),
@@ -135,7 +144,14 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R102": ("tencent refuses overlapping CIDRs of peers, and of peers elsewhere", f"{OVERLAP}::*_r102_*"),
     "R104": ("under tencent routes go with their connection", f"{TABLE}::*_r104_*"),
     "R105": ("under tencent 10 connections of a VPC", f"{PEERING}::*_r105_*"),
-    "R106": ("a bandwidth is required across regions, within its quota", f"{PEERING}::*_r106_*"),
+    "R106": (
+        "a bandwidth is required across regions, within its quota, and changes without loss",
+        f"{PEERING}::*_r106_*",
+        f"{SHAPED}::*_r106_*",
+    ),
+    "R117": ("a flow from a VPC to a VBR has a twelfth of the bandwidth", f"{LIMITS}::*_r117_*", f"{SHAPED}::*_r117_*"),
+    "R119": ("the other way only where that is asked for", f"{LIMITS}::*_r119_*", f"{SHAPED}::*_r119_*"),
+    "R122": ("eight flows get two thirds of the line, twelve all of it", f"{SHAPED}::*_r122_*"),
     "R110": ("a second connection of the same VPCs is warned about", f"{PEERING}::*_r110_*"),
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
     "D2": (
@@ -143,7 +159,17 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "unit/agent/test_legs::*_d2_*",
         "netns/test_legs::*_d2_*",
     ),
-    "D5": ("as a key: the bandwidth of a connection; its enforcement comes later", f"{PEERING}::*_d5_*"),
+    "D4": (
+        "a flow is the 5-tuple, or the 3-tuple where there are no ports and of fragments; 50 ms of queue",
+        f"{PEERING}::*_d4_*",
+        f"{SHAPED}::*_d4_*",
+        "netns/test_driver_shaper::*_d4_*",
+    ),
+    "D5": (
+        "each direction at the initiator's bandwidth, by the host that sends",
+        f"{PEERING}::*_d5_*",
+        f"{LIMITS}::*_d5_*",
+    ),
     "D6": ("quotas have defaults that the file changes", f"{TABLE}::*_d6_*", f"{PEERING}::*_d6_*"),
     "D7": ("states are spelled as in R4, and each bad one has a reason", f"{LIFE}::*_d7_*", f"{PEERING}::*_d7_*"),
     "D8": ("routes to a connection that is gone: refused, or under tencent left out", f"{TABLE}::*_d8_*"),
@@ -169,6 +195,10 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "lab/three-hosts",
     ),
     "D18": ("which overlaps are refused and which warned about", f"{OVERLAP}::*_d18_*", f"{VBR}::*_d18_*"),
+    "D19": (
+        "a cap is a part of the connection's bandwidth, else of the line's, else there is none",
+        f"{LIMITS}::*_d19_*",
+    ),
     "D20": ("a line's subnet is a /30 or a /31, others with a warning", f"{VBR}::*_d20_*"),
     "D21": ("one probe source, or one for each host that probes", f"{VBR}::*_d21_*", "lab/failover-hosts"),
     "D22": ("what cannot change is held against what is remembered", f"{LIFE}::*_d22_*"),
@@ -181,7 +211,6 @@ NOT_SHOWN: Mapping[str, str] = {
     "D9": "Learned routes come with BGP and CEN: until then every route is static.",
     "D14": "It says what is not done: nothing waits for a minute, so there is nothing to see.",
     "D15": "Prices come with accounting: there is no pricing.yaml yet.",
-    "D19": "Flow caps are enforced by the forwarder, which comes later: until then no rate is computed.",
 }
 
 

@@ -12,6 +12,7 @@ from dataplane.model.forwarding import Forwarding
 from dataplane.model.kernel import (
     Address,
     Admission,
+    Classifier,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -24,6 +25,7 @@ from dataplane.model.kernel import (
     PortProgram,
     RouteType,
     Rule,
+    Shaper,
     Sysctl,
     UnderlayFilter,
     Veth,
@@ -107,6 +109,19 @@ LINES: list[tuple[KernelObject, str]] = [
     (
         Rule(VR, 50, 1003, "lo", IPv4Network("192.0.2.1/32"), TEN),
         "dp-vpc-red: rule 50: from 192.0.2.1/32 to 10.1.0.0/16 iif lo lookup 1003",
+    ),
+    (
+        Shaper(VR, "dpr1", 1_000_000_000, 83_333_333, 64),
+        "dp-vpc-red: shaper at dpr1: 1,000,000,000 bit/s, a flow 83,333,333 bit/s, 64 leaves",
+    ),
+    (
+        Shaper(VR, "dpr1", 0, 5_000_000, 1024, is_whole=False),
+        "dp-vpc-red: shaper at dpr1: unlimited, a flow 5,000,000 bit/s, 1,024 leaves, not as we make it",
+    ),
+    (Classifier(VR, frozenset({"dpr2", "dpr1"}), 64), "dp-vpc-red: classifier of dpr1, dpr2 for 64 leaves"),
+    (
+        Classifier(VR, frozenset(), 64, is_whole=False),
+        "dp-vpc-red: classifier of no port for 64 leaves, not as we make it",
     ),
     (ForwarderState(Forwarding()), "host: forwarder state: 0 ports, 0 routes, 0 next hops, 0 groups"),
     (PortProgram(VR, "dpi7", "tc"), "dp-vpc-red: forwarder at dpi7 (tc)"),
