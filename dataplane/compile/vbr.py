@@ -22,6 +22,7 @@ from dataplane.model import names
 from dataplane.model.desired import Declared
 from dataplane.model.kernel import (
     Address,
+    DeviceQueues,
     KernelObject,
     KernelRoute,
     Namespace,
@@ -74,6 +75,10 @@ def compile_vbrs(c: Compilation) -> None:
         vbrs = [vbr_id for vbr_id, vbr in c.network.vbrs.items() if vbr.physical_connection == name]
         reason = "" if vbrs else "no VBR is on it"
         origin = c.loaded.origin("physical_connections", name)
+        queues = line.queues
+        if queues is not None and (queues.combined, queues.rps_cpus) != (None, None):
+            item = DeviceQueues(line.device, queues.combined, queues.rps_cpus)
+            c.add(item, Resource("physical_connection", name), origin)
         where = f"device {line.device} of this host"
         c.declare(Declared(Resource("physical_connection", name), origin, "Available", reason, where))
 

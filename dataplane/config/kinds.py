@@ -88,6 +88,11 @@ InterfaceAddress = Annotated[
 MacAddress = Annotated[str, Text(values.parse_mac, "([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")]
 InterfaceName = Annotated[str, Text(values.parse_interface_name, values.INTERFACE.pattern, examples=["eth1"])]
 NamespaceName = Annotated[str, Text(values.parse_namespace_name, values.NAMESPACE.pattern)]
+CpuMask = Annotated[
+    int,
+    Kind(values.parse_cpu_mask, type=["string", "integer"], pattern=f"^{values.CPU_MASK.pattern}$", examples=["ff"]),
+]
+"""Bit n is processor n."""
 Vni = Annotated[int, Whole("a VNI", 1, names.MAX_VNI)]
 Bandwidth = Annotated[int, Text(values.parse_bandwidth, values.BANDWIDTH.pattern, examples=["10Mbps", "1Gbps"])]
 """In bits per second."""

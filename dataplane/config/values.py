@@ -24,6 +24,7 @@ NAMESPACE = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,127}")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 BANDWIDTH = re.compile(r"([0-9]{1,12})(\.[0-9]{1,6})? ?(kbps|Mbps|Gbps)")
 DURATION = re.compile(r"([0-9]{1,9})(\.[0-9]{1,3})?(ms|s|m)")
+CPU_MASK = re.compile(r"[0-9A-Fa-f]{1,8}(,[0-9A-Fa-f]{1,8}){0,255}")
 _BITS = {"kbps": 1_000, "Mbps": 1_000_000, "Gbps": 1_000_000_000}
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000}
 MAX_BANDWIDTH = 1_000_000_000_000
@@ -70,6 +71,18 @@ def parse_id(value: Any) -> str:
     if ID.fullmatch(meant) and meant not in _KERNEL_WORDS:
         remedy += f": {meant}"
     raise refuse(f"`{shown(text)}` is not an id", "D13", remedy)
+
+
+def parse_cpu_mask(value: Any) -> int:
+    """Processors as the kernel writes them: hexadecimal digits, a comma between groups of eight (R132).
+
+    YAML takes one without letters for a decimal number; its digits are meant.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value, '"ff"')
+    if not CPU_MASK.fullmatch(text):
+        remedy = 'write hexadecimal digits such as ff, in quotes if need be ("1e3"), or "3,ffffffff" for more than 32'
+        raise refuse(f"`{shown(text)}` is not a set of processors", "R132", remedy)
+    return int("".join(group.rjust(8, "0") for group in text.split(",")), 16)
 
 
 def parse_name(value: Any) -> str:

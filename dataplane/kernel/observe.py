@@ -20,6 +20,7 @@ from dataplane.kernel import (
     perform_underlay,
     perform_vlan_tc,
     program,
+    queues,
     route,
     rule,
     veth,
@@ -36,6 +37,7 @@ from dataplane.model import names
 from dataplane.model.describe import describe
 from dataplane.model.kernel import (
     Address,
+    DeviceQueues,
     KernelObject,
     KernelRoute,
     Key,
@@ -276,6 +278,7 @@ class _Reader:
         self._view.links.extend(one for one in candidates if is_our_ifindex(one.ifindex) or is_our_mark(one.alias))
         self.read_sysctls(names.HOST)
         self._read_filter()
+        self._read_queues()
         state = self._programs.observed_state()
         if state is not None:
             self._objects[state.key] = state
@@ -287,6 +290,11 @@ class _Reader:
             self._objects[found.key] = found
         elif is_foreign and UNDERLAY_FILTER_KEY in self._wanted.by_key:
             self._foreign[UNDERLAY_FILTER_KEY] = perform_underlay.FOREIGN_SENTENCE
+
+    def _read_queues(self) -> None:
+        """Of the cards that somebody asks for something."""
+        asked = [item for item in self._wanted.by_key.values() if isinstance(item, DeviceQueues)]
+        self._objects |= {seen.key: seen for seen in queues.read(asked)}
 
     def finish(self) -> Observation:
         """Tell the kinds of links apart, pair the veths, find the links in our way, hand everything over."""

@@ -25,6 +25,7 @@ from dataplane.kernel import (
     perform_veth,
     perform_vlan,
     perform_vxlan,
+    queues,
     route,
     rule,
 )
@@ -36,6 +37,7 @@ from dataplane.kernel.wording import failure_sentence, foreign_sentence
 from dataplane.model.kernel import (
     Address,
     Classifier,
+    DeviceQueues,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -69,6 +71,7 @@ _GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENX
 """What the kernel says about an object that is not there, by kind; deleting such a one is success."""
 
 _TOGETHER: Mapping[type, Callable[[Sequence[Action], Visits], list[Outcome]]] = {
+    DeviceQueues: queues.perform,
     UnderlayFilter: perform_underlay.perform,
     Veth: perform_veth.perform,
     VlanLink: perform_vlan.perform,

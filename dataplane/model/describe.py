@@ -11,6 +11,7 @@ from dataplane.model import names
 from dataplane.model.kernel import (
     Address,
     Classifier,
+    DeviceQueues,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -76,6 +77,8 @@ def describe(item: KernelObject) -> str:
         case FarEnd():
             made = "" if item.is_ready else ", not yet"
             return f"{_where(item.namespace)}{item.ifname} ready for XDP (gro on, tx-checksumming off){made}"
+        case DeviceQueues():
+            return _queues(item)
 
 
 def describe_change(before: KernelObject, after: KernelObject) -> str:
@@ -228,6 +231,12 @@ def _program(item: PortProgram) -> str:
     return f"{_where(item.namespace)}forwarder at {item.ifname} ({item.hook}){made}"
 
 
+def _queues(item: DeviceQueues) -> str:
+    words = [] if item.combined is None else [f"combined {item.combined}"]
+    words += [] if item.rps_cpus is None else [f"rps_cpus {item.rps_cpus:x}"]
+    return f"{_where(item.namespace)}queues of {item.device}: {', '.join(words)}"
+
+
 def _where(namespace: str) -> str:
     return "host: " if namespace == names.HOST else f"{namespace}: "
 
@@ -238,6 +247,8 @@ def _difference(name: str, before: object, after: object) -> str:
         return ", ".join(before)
     if name == "forwarding":
         return name
+    if name == "rps_cpus" and isinstance(before, int) and isinstance(after, int):
+        return f"{name}: {before:x} -> {after:x}"
     if isinstance(before, frozenset) and isinstance(after, frozenset):
         return f"{name}: {len(after - before):,} come, {len(before - after):,} go"
     return f"{name}: {_value(before)} -> {_value(after)}"

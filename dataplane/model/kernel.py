@@ -14,6 +14,7 @@ from dataplane.model.key import Key as Key
 from dataplane.model.program import FarEnd as FarEnd
 from dataplane.model.program import ForwarderState as ForwarderState
 from dataplane.model.program import PortProgram as PortProgram
+from dataplane.model.queues import DeviceQueues as DeviceQueues
 from dataplane.model.shaper import Classifier as Classifier
 from dataplane.model.shaper import Shaper as Shaper
 from dataplane.model.vxlan import Admission as Admission
@@ -318,6 +319,7 @@ KernelObject = (
     | ForwarderState
     | PortProgram
     | FarEnd
+    | DeviceQueues
 )
 
 
@@ -329,6 +331,8 @@ def provides(item: KernelObject) -> tuple[Key, ...]:
         return (item.key, *(("link", end.namespace, end.ifname) for end in item.ends))
     if isinstance(item, VlanLink | VxlanLink):
         return (item.key, ("link", item.namespace, item.ifname))
+    if isinstance(item, DeviceQueues):
+        return ()  # a card that cannot have them forwards as well: nothing waits for them
     return (item.key,)
 
 

@@ -10,6 +10,7 @@ from dataplane.model import names
 from dataplane.model.desired import Wanted
 from dataplane.model.kernel import (
     Address,
+    DeviceQueues,
     KernelObject,
     Key,
     Namespace,
@@ -166,7 +167,7 @@ def _deletions(
     # A namespace last: one that dies late would keep the VNI or the VLAN of a link in it.
     ordered = sorted(doomed.values(), key=lambda item: isinstance(item, Namespace))
     for item in (*ordered, *unwanted.values()):
-        if isinstance(item, Sysctl):
+        if isinstance(item, Sysctl | DeviceQueues):
             continue
         if isinstance(item, Veth) and all(end is not None and end.namespace in deleted for end in (item.a, item.b)):
             continue  # Goes with its namespaces; one by one would cost 20 ms each.

@@ -18,6 +18,7 @@ from enum import IntEnum
 from dataplane.model.kernel import (
     Address,
     Classifier,
+    DeviceQueues,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -84,6 +85,8 @@ class Stage(IntEnum):
 
 _MAKING: dict[type, Stage] = {
     Namespace: Stage.NAMESPACE,
+    # Before links are made on the card: a driver may take it down and up for that.
+    DeviceQueues: Stage.SYSCTL,
     UnderlayFilter: Stage.UNDERLAY_FILTER,
     Veth: Stage.LINK,
     VlanLink: Stage.LINK,

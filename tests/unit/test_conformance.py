@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Issue 2, item 3, and what issues 4 and 7 add.
+# Issue 2, item 3, and what issues 4, 7 and 9 add.
 RULES = (
-    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 R134 "
-    "D2 D4-D24"
+    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 "
+    "R132 R134 D2 D4-D24"
 )
 
 PEERING, VBR, VPC = "unit/config/test_peering", "unit/config/test_vbr", "unit/config/test_vpc"
@@ -153,6 +153,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R119": ("the other way only where that is asked for", f"{LIMITS}::*_r119_*", f"{SHAPED}::*_r119_*"),
     "R122": ("eight flows get two thirds of the line, twelve all of it", f"{SHAPED}::*_r122_*"),
     "R110": ("a second connection of the same VPCs is warned about", f"{PEERING}::*_r110_*"),
+    "R132": ("queues and processors of a card", f"{VBR}::*_r132_*", "netns/test_device_queues::*_r132_*"),
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
     "D2": (
         "with all legs down each is used as if up, but for those that drop",

@@ -25,7 +25,7 @@ from dataplane.errors import DataplaneError
 from dataplane.kernel.monitor import Monitor
 from dataplane.model.describe import describe, kind_of
 from dataplane.model.desired import NOTHING, Desired
-from dataplane.model.kernel import Key, Namespace, UnderlayFilter, VlanLink
+from dataplane.model.kernel import DeviceQueues, Key, Namespace, UnderlayFilter, VlanLink
 from dataplane.model.leg import LegVerdict, LegVerdicts, LegWord
 from dataplane.model.program import FORWARDER_STATE_KEY
 from dataplane.plan.action import Action, Outcome, Verb
@@ -200,7 +200,7 @@ class Keeper:
         objects = [wish.object for wish in desired.wanted.values()]
         spaces = [item.name for item in objects if isinstance(item, Namespace)]
         devices = [item.parent for item in objects if isinstance(item, VlanLink)]
-        devices += [item.device for item in objects if isinstance(item, UnderlayFilter)]
+        devices += [item.device for item in objects if isinstance(item, UnderlayFilter | DeviceQueues)]
         self._monitor.watch(spaces, devices)
 
     def _note(self, report: Report) -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from dataplane.model.host import HostFacts
-from dataplane.model.kernel import Address, Rule, VlanLink, VlanMode
+from dataplane.model.kernel import Address, DeviceQueues, Rule, VlanLink, VlanMode
+from dataplane.plan.planner import make_plan
+from dataplane.plan.stage import Stage
 from tests.fakes.networks import TWO_CIRCUITS, desired
 from tests.fakes.walk import Fate, Walk
 
@@ -137,3 +139,17 @@ def test_r40_a_probe_source_is_reserved_in_its_own_vpc_only() -> None:
     text = text.replace("ecs-2: {vswitch: vsw-1, ip: 192.168.1.11}", "ecs-2: {vswitch: vsw-1}")
     addresses = {name: str(address) for name, address in desired(text).addresses.items()}
     assert (addresses["ecs-2"], addresses["ecs-z"]) == ("192.168.1.2", "192.168.1.1")
+
+
+def test_r132_queues_are_of_the_card_and_of_nobody_who_asks_for_nothing() -> None:
+    text = TWO_CIRCUITS.replace("device: eth1}", "device: eth1, queues: {combined: 4, rps_cpus: ff}}")
+    text = text.replace("device: eth2}", "device: eth2, queues: {}}")
+    wanted = desired(text).wanted
+    (wish,) = [wish for wish in wanted.values() if isinstance(wish.object, DeviceQueues)]
+    assert (wish.object, str(wish.owner)) == (DeviceQueues("eth1", 4, 0xFF), "physical_connection pc-1")
+    # Before links are made on it; and never taken back, since nobody knows what the card had.
+    assert wish.object in [action.object for action in make_plan(wanted, {}).stages[Stage.SYSCTL]]
+    there = {key: wish.object for key, wish in wanted.items()}
+    assert not make_plan(wanted, there).actions
+    without = {key: wish for key, wish in wanted.items() if not isinstance(wish.object, DeviceQueues)}
+    assert not make_plan(without, there).actions

@@ -293,3 +293,35 @@ def test_r12_lines_and_vbrs_belong_to_known_accounts():
         ("error", "R12", "physical_connections.pc-1.account"),
         ("error", "R12", "vbrs.vbr-1.account"),
     ]
+
+
+def with_queues(**queues):
+    network = hybrid()
+    network["physical_connections"]["pc-1"]["queues"] = queues
+    return network
+
+
+@pytest.mark.parametrize(
+    ("written", "mask"),
+    [("ff", 0xFF), ("FF", 0xFF), ("f", 15), (10, 0x10), (0, 0), ("3,ffffffff", (1 << 34) - 1), ("1,0", 1 << 32)],
+)
+def test_r132_processors_are_written_as_the_kernel_writes_them(written, mask):
+    assert loaded(with_queues(rps_cpus=written)).network.physical_connections["pc-1"].queues.rps_cpus == mask
+
+
+@pytest.mark.parametrize(
+    ("queues", "key"),
+    [
+        ({"rps_cpus": written}, "rps_cpus")
+        for written in ("", "xyz", "0xff", "ff,", "123456789", 1000.0, -1, True, ["ff"], "ff ff")
+    ]
+    + [({"combined": written}, "combined") for written in (0, -1, 1025, "4", 4.0, True)],
+)
+def test_r132_what_is_not_a_number_of_queues_or_a_set_of_processors(queues, key):
+    (problem,) = problems(with_queues(**queues))
+    assert problem.path == f"physical_connections.pc-1.queues.{key}"
+
+
+def test_r132_only_what_is_known():
+    (problem,) = problems(with_queues(rx=4))
+    assert "rx" in problem.message and problem.path.startswith("physical_connections.pc-1.queues")

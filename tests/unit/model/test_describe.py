@@ -13,6 +13,7 @@ from dataplane.model.kernel import (
     Address,
     Admission,
     Classifier,
+    DeviceQueues,
     FarEnd,
     FdbEntry,
     ForwarderState,
@@ -129,6 +130,8 @@ LINES: list[tuple[KernelObject, str]] = [
         PortProgram(VR, "dpi7", "xdp", is_current=False),
         "dp-vpc-red: forwarder at dpi7 (xdp), not the one that is loaded",
     ),
+    (DeviceQueues("eth1", 4, 0xFF), "host: queues of eth1: combined 4, rps_cpus ff"),
+    (DeviceQueues("eth1", rps_cpus=3), "host: queues of eth1: rps_cpus 3"),
     (FarEnd("dp-i-web", "eth0"), "dp-i-web: eth0 ready for XDP (gro on, tx-checksumming off)"),
     (FarEnd("dp-i-web", "eth0", is_ready=False), "dp-i-web: eth0 ready for XDP (gro on, tx-checksumming off), not yet"),
 ]
