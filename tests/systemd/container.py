@@ -12,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ MODULES = (
     *("prometheus_client", "psutil"),
 )
 CHECKOUT = "/opt/dataplane"
+MADE_WITH = {"mmdebstrap": "mmdebstrap"}
+BOOTS_WITH = {**MADE_WITH, "systemd-nspawn": "systemd-container"}
 
 _MAKE_TIMEOUT_S = 300
 _BOOT_TIMEOUT_S = 90
@@ -46,11 +48,14 @@ WantedBy=multi-user.target
 """
 
 
-def why_not() -> str:
-    """Why this machine cannot boot one; empty where it can."""
+def why_not(tools: Mapping[str, str] = BOOTS_WITH) -> str:
+    """Why this machine cannot make or boot one; empty where it can.
+
+    Args:
+        tools: those that are needed, each with its Debian package.
+    """
     if os.geteuid() != 0:
         return "needs root: run with sudo"
-    tools = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}
     missing = [package for tool, package in tools.items() if shutil.which(tool) is None]
     if missing:
         return f"needs the Debian packages {' and '.join(missing)}"
@@ -63,21 +68,24 @@ def _suite() -> str:
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
 
-def base_root() -> Path:
+def base_root(packages: Sequence[str] = PACKAGES) -> Path:
     """The root file system that all containers share, as a folder; made when it is not there, and never written to.
+
+    Args:
+        packages: of Debian, besides the essential ones.
 
     Raises:
         RuntimeError: mmdebstrap failed; with the end of what it said.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dataplane"
     cache.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(" ".join((_suite(), *PACKAGES)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(" ".join((_suite(), *packages)).encode()).hexdigest()[:12]
     base = cache / f"boot-root-{digest}"
     if not base.exists():
         made = cache / f"{base.name}.{os.getpid()}"
         command = ["mmdebstrap", "--variant=minbase", "--format=directory", "--skip=output/mknod"]
         done = subprocess.run(
-            [*command, f"--include={','.join(PACKAGES)}", _suite(), str(made)],
+            [*command, f"--include={','.join(packages)}", _suite(), str(made)],
             capture_output=True,
             text=True,
             timeout=_MAKE_TIMEOUT_S,
