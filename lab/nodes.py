@@ -25,17 +25,6 @@ from lab.switch import address_uplinks, make_switch
 from lab.syscalls import CLONE_NEWNET, in_network, namespace_id, unshare
 from lab.vlan import has_8021q, make_vlans
 
-_SYSCTLS = {
-    "net/ipv6/conf/all/disable_ipv6": "1",
-    "net/ipv6/conf/default/disable_ipv6": "1",
-    # A data centre with two lines gets packets by one and answers by the other.
-    "net/ipv4/conf/all/rp_filter": "0",
-    "net/ipv4/conf/default/rp_filter": "0",
-    "net/ipv4/conf/all/send_redirects": "0",
-    "net/ipv4/conf/default/send_redirects": "0",
-    "net/ipv4/conf/all/accept_redirects": "0",
-    "net/ipv4/conf/default/accept_redirects": "0",
-}
 _WIRE_ALIAS = "dataplane-lab wire "
 """By which the ends of wires are recognised in a host."""
 
@@ -250,7 +239,7 @@ def _configure(node: PlannedNode, descriptor: int) -> None:
     from pyroute2 import IPRoute, NetlinkError
 
     with in_network(descriptor), IPRoute() as netlink:
-        for name, value in {**_SYSCTLS, "net/ipv4/ip_forward": str(int(node.forwards))}.items():
+        for name, value in node.sysctls.items():
             path = Path("/proc/sys", name)
             if path.exists():
                 path.write_text(value)

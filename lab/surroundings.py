@@ -14,6 +14,17 @@ from lab.expand import Complain, Path
 from lab.model import UNDERLAY
 
 _LONGEST_PREFIX = 24
+_SYSCTLS = {
+    "net/ipv6/conf/all/disable_ipv6": "1",
+    "net/ipv6/conf/default/disable_ipv6": "1",
+    # A data centre with two lines gets packets by one and answers by the other.
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+    "net/ipv4/conf/default/accept_redirects": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,11 @@ class PlannedNode:
     routes: tuple[tuple[IPv4Network, IPv4Address], ...]
     forwards: bool
     cpe: tuple[CpeLine, ...]
+
+    @property
+    def sysctls(self) -> Mapping[str, str]:
+        """What is set below ``/proc/sys`` in it, before it has an interface."""
+        return {**_SYSCTLS, "net/ipv4/ip_forward": str(int(self.forwards))}
 
 
 @dataclass(frozen=True, slots=True)

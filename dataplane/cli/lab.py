@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataplane.cli.context import folders, need_root
+from dataplane.cli.lab_export import complete_name, export
 from dataplane.cli.output import Section, Table, emit, error, is_terminal, note, output_option, warn
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ Examples:
   dataplane lab shell vpc-1                  a shell in the router of a VPC
   dataplane lab exec host-1 -- dataplane status
   dataplane lab down vpc-peering
+  dataplane lab export regions --to vagrant  the same in machines, or in containers
 """
 )
 def lab() -> None:
@@ -44,15 +46,6 @@ def lab() -> None:
     A simulated host has its own network, its own /run/netns, /run/dataplane, /var/lib/dataplane and
     /sys. A lab touches neither this machine nor a network that is applied on it.
     """
-
-
-def _complete_name(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from pathlib import Path
-
-    import lab as package
-
-    known = Path(package.__file__).parent.glob("topologies/*/lab.yaml")
-    return sorted(path.parent.name for path in known if path.parent.name.startswith(incomplete))
 
 
 def _complete_up(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -73,7 +66,8 @@ def _complete_node(ctx: click.Context, parameter: click.Parameter, incomplete: s
     return sorted({word for word in words if word.startswith(incomplete)})
 
 
-name_argument = click.argument("name", shell_complete=_complete_name)
+name_argument = click.argument("name", shell_complete=complete_name)
+lab.add_command(export)
 node_argument = click.argument("node", shell_complete=_complete_node)
 hook_option = click.option(
     "--hook",
