@@ -4,25 +4,30 @@ import json
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab.bench import networks, sandbox
 from lab.bench.bringup_tables import AT_TC, FIRST_APPLY, GOALS, Samples, tables
-from lab.bench.model import BenchError, Context, Result, TooNoisy
+from lab.bench.model import BenchError, Context, Result
 from lab.bench.peer_scripts import PeerScripts, require_same, write_scripts
+from lab.bench.row import Kind, Row, size_word
 from lab.bench.run import Run, run, wait_for_the_kernel
-from lab.bench.statistics import END_TO_END, Quartiles, is_quiet, paired_ratios
+from lab.bench.statistics import Quartiles, paired_ratios
 
 TITLE = "check, plan, apply and destroy at 100, 300 and 1000 instances, and with 10,000 routes"
-ROUNDS = 5
+ROUNDS, QUICK_ROUNDS = 5, 1
+ROWS = {"T16": Kind.END_TO_END}
 
 _SIZES = {100: 5, 300: 10, 1000: 20}
 """Instances, and over how many VPCs they are spread."""
 
 _LARGEST = max(_SIZES)
+_GOAL, _WITH_GOAL = 2, (100, 1000)
+_MOST_S, _MOST_PLAN_S = 5, 0.3
+"""T16: times `ip -batch`; seconds of 1000 instances, and of a plan of them with nothing to do."""
 _VPCS, _ROUTES = 100, 10_000
 _TWIN_SIZE = 300
 _TWIN_PAIRS = 4
@@ -175,7 +180,6 @@ def measure(context: Context) -> Result:
     """Run everything, in a sandbox that this process does not leave.
 
     Raises:
-        TooNoisy: the same apply measured twice differs too much.
         BenchError: a command failed, or the peer makes another network.
     """
     sandbox.enter()
@@ -183,15 +187,12 @@ def measure(context: Context) -> Result:
     context.say("the same apply, twice in a row")
     bench.count_first_apply()  # also the first run, which compiles and fills caches
     twins = bench.twins()
-    is_noisy = not is_quiet(twins)
-    if is_noisy and not context.is_forced:
-        raise TooNoisy(_noise(twins))
     order = random.Random(context.seed)
     for number in range(context.rounds):
         context.say(f"round {number + 1} of {context.rounds}")
         for variant in _shuffled(bench, order):
             variant()
-    return _result(bench, twins, is_noisy)
+    return _result(bench, twins)
 
 
 def _shuffled(bench: _Bench, order: random.Random) -> Sequence[Callable[[], None]]:
@@ -223,20 +224,40 @@ def _identity(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ino
 
 
-def _noise(twins: Sequence[float]) -> str:
-    low, high = END_TO_END
-    shown = ", ".join(f"{ratio:.2f}" for ratio in twins)
-    return (
-        f"the machine is too noisy to report anything: the same apply, measured twice, differs by the factors {shown}, "
-        f"and their median is not within {low} and {high}; wait until it is quiet, or say --force for a marked report"
-    )
+def _rows(bench: _Bench, twins: Sequence[float]) -> Iterator[Row]:
+    """Each size beside the peer, and what the largest one may take."""
+    for size in _SIZES:
+        seconds = [bench.samples[size, what] for what in ("ip -batch", "apply")]
+        medians = (Quartiles.of(found).median for found in reversed(seconds))
+        yield Row(
+            f"T16/{size_word(size)}",
+            f"instances brought up, at {size:,}",
+            "`ip -batch`",
+            tuple(paired_ratios(*seconds)),
+            _GOAL if size in _WITH_GOAL else None,
+            note=" s beside ".join(f"{median:.2f}" for median in medians) + " s",
+            kind=Kind.END_TO_END,
+            twins=tuple(twins),
+            size=size,
+        )
+    for word, what, most in (("apply", "apply", _MOST_S), ("plan", "plan when loaded", _MOST_PLAN_S)):
+        yield Row(
+            f"T16/{word}",
+            f"{what}, {_LARGEST:,} instances",
+            "",
+            tuple(bench.samples[_LARGEST, what]),
+            most,
+            is_at_most=True,
+            unit="s",
+            kind=Kind.END_TO_END,
+            twins=tuple(twins),
+        )
 
 
-def _result(bench: _Bench, twins: Sequence[float], is_noisy: bool) -> Result:
+def _result(bench: _Bench, twins: Sequence[float]) -> Result:
     ratios = {size: paired_ratios(bench.samples[size, "ip -batch"], bench.samples[size, "apply"]) for size in _SIZES}
     document = {
         "twins": [round(ratio, 4) for ratio in twins],
-        "is_noisy": is_noisy,
         "seconds": _by_name(bench.samples),
         "processor_seconds": _by_name(bench.work),
         "peak_bytes": {f"{size or 'routes'}/{what}": peak for (size, what), peak in bench.memory.items()},
@@ -250,5 +271,5 @@ def _result(bench: _Bench, twins: Sequence[float], is_noisy: bool) -> Result:
         document,
         tables(bench.samples, bench.work, bench.memory, ratios, {**bench.writes, FIRST_APPLY: bench.control}),
         notes,
-        is_noisy,
+        list(_rows(bench, twins)),
     )

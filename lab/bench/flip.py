@@ -26,18 +26,23 @@ from dataplane.model.kernel import Nexthop
 from dataplane.plan.action import Action, Verb
 from lab.bench import sandbox
 from lab.bench.model import BenchError, Context, Result, Table
-from lab.bench.statistics import Quartiles
+from lab.bench.row import Kind, Row, size_word
+from lab.bench.statistics import END_TO_END, Quartiles, paired_ratios
 from lab.child import in_child
 
 TITLE = "a leg that goes and comes back, with one route behind it and with many"
-ROUNDS = 15
+ROUNDS, QUICK_ROUNDS = 15, 3
+ROWS = {"T7": Kind.END_TO_END}
 
-STORE, CALL, NEXT_HOP = "one byte by mmap", "one byte by bpf(2)", "next hop, our driver"
+STORE, AGAIN, CALL = "one byte by mmap", "the same again", "one byte by bpf(2)"
+NEXT_HOP = "next hop, our driver"
 IP, COMMAND = "`ip nexthop replace`", "the whole order, verified"
 SIZES = (1, 100, 10_000)
 GOAL = 1_000
 """T7: times faster than `ip nexthop replace`."""
 _STORES = 1_000
+_ORDERS = 3
+"""A whole order takes seconds with the most routes behind it: that many rounds of it will do."""
 _VPC = names.vpc_namespace("vpc")
 _NOTE = (
     "A flip is half of a way down and back. The driver's is one netlink message for a group of two legs (two for three "
@@ -88,7 +93,37 @@ def measure(context: Context) -> Result:
         context.say(f"{size:,} routes behind the leg")
         found, _ = in_child(lambda size=size: (_in_sandbox(size, context.rounds), []))  # type: ignore[misc]
         samples |= {(size, what): seconds for what, seconds in found.items()}
-    return Result(document(samples), [table(samples)], (_NOTE,))
+    return Result(document(samples), [table(samples)], (_NOTE,), list(rows(samples)))
+
+
+def rows(samples: Samples) -> Iterator[Row]:
+    """How much faster than ``ip`` at each size, and how little the number of routes changes."""
+    for size in SIZES:
+        store, again, peer = (samples[size, what] for what in (STORE, AGAIN, IP))
+        medians = (1e6 * statistics.median(seconds) for seconds in (store, peer))
+        yield Row(
+            f"T7/{size_word(size)}",
+            f"a leg flipped, at {size:,} routes behind it",
+            "`ip nexthop replace`",
+            tuple(paired_ratios(peer, store)),
+            GOAL,
+            note=" us beside ".join(f"{median:,.2f}" for median in medians) + " us",
+            kind=Kind.END_TO_END,
+            twins=tuple(paired_ratios(again, store)),
+            size=size,
+        )
+    few, many = (samples[size, STORE] for size in (SIZES[0], SIZES[-1]))
+    yield Row(
+        "T7/growth",
+        f"a flip with {SIZES[-1]:,} routes behind the leg, times that with one",
+        "ours with one route",
+        tuple(paired_ratios(many, few)),
+        END_TO_END[1],
+        is_at_most=True,
+        note="independent: no more than what the same thing measured twice may differ by",
+        kind=Kind.END_TO_END,
+        twins=tuple(paired_ratios(samples[SIZES[0], AGAIN], few)),
+    )
 
 
 def document(samples: Samples) -> dict[str, object]:
@@ -124,8 +159,10 @@ def _in_sandbox(size: int, rounds: int) -> dict[str, list[float]]:
     leg = Store(DEFAULT_STATE).load().book.numbers["leg", "ri-a0"]
     found: dict[str, list[float]] = {}
     with _variants(session, leg) as variants:
-        for _ in range(rounds):
+        for number in range(rounds):
             for what, (flip, count) in variants.items():
+                if what == COMMAND and number >= _ORDERS:
+                    continue
                 found.setdefault(what, []).append(_timed(flip, count))
     return found
 
@@ -165,6 +202,7 @@ def _variants(session: Session, leg: int) -> Iterator[Mapping[str, tuple[Callabl
         with mmap.mmap(fd, legs.legs_map_bytes(fd)) as stored:
             yield {
                 STORE: (lambda is_down: stored.__setitem__(offset, int(is_down)), _STORES),
+                AGAIN: (lambda is_down: stored.__setitem__(offset, int(is_down)), _STORES),
                 CALL: (lambda is_down: libbpf.update(fd, key, bytes([LegState(is_down)])), _STORES),
                 NEXT_HOP: (replace, 5),
                 IP: (by_ip, 3),

@@ -1,26 +1,46 @@
-"""The groups of measurements. A new one is a module with ``TITLE``, ``ROUNDS`` and ``measure``, and a line here."""
+"""The groups of measurements, and which target's rows each has.
 
-from collections.abc import Mapping
-from typing import Protocol
+A new one is a line in ``GROUPS``: a module with ``TITLE``, ``ROUNDS``, ``QUICK_ROUNDS``, ``ROWS`` and ``measure``, or
+where a function makes rows, ``"fib": Plain("lookups and loading", {"T4": Kind.KERNEL}, fib.measure_fib)``.
+"""
 
-from lab.bench import bringup, failover, flip, forwarding
-from lab.bench.model import Context, Result
+from collections.abc import Iterable, Mapping, Sequence
 
+from lab.bench import bringup, failover, flip, forwarding, legs, sockets, tunnels
+from lab.bench.model import Group
+from lab.bench.row import rank
 
-class Group(Protocol):
-    """What a group's module offers."""
-
-    TITLE: str
-    ROUNDS: int
-    """Unless the user says how many."""
-
-    def measure(self, context: Context) -> Result:
-        """Run everything.
-
-        Raises:
-            TooNoisy: the same thing measured twice differs too much.
-            BenchError: something that was to be measured failed.
-        """
+GROUPS: Mapping[str, Group] = {
+    "forwarding": forwarding,
+    "flip": flip,
+    "legs": legs,
+    "sockets": sockets,
+    "vxlan": tunnels,
+    "bringup": bringup,
+    "failover": failover,
+}
 
 
-GROUPS: Mapping[str, Group] = {"bringup": bringup, "forwarding": forwarding, "flip": flip, "failover": failover}
+def targets(groups: Mapping[str, Group]) -> list[str]:
+    """Every target that some group has rows for, in order."""
+    return sorted((target for group in groups.values() for target in group.ROWS), key=rank)
+
+
+def chosen(words: Sequence[str], groups: Mapping[str, Group]) -> dict[str, frozenset[str]]:
+    """Group -> the targets that are wanted of it, for words that are names of groups or of targets; none: everything.
+
+    Raises:
+        KeyError: a word is neither.
+    """
+    wanted: set[str] = set()
+    known = {target.lower(): target for target in targets(groups)}
+    for word in words or groups:
+        wanted |= set(groups[word].ROWS) if word in groups else {known[word.lower()]}
+    found = {name: frozenset(wanted.intersection(group.ROWS)) for name, group in groups.items()}
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def lines(groups: Mapping[str, Group]) -> Iterable[str]:
+    """A line on each group, for the help."""
+    for name, group in groups.items():
+        yield f"  {name:10} {', '.join(group.ROWS):16} {group.TITLE}"

@@ -6,9 +6,9 @@ before and after. In the forwarder it is the real program that is asked, in the 
 
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from pathlib import Path
@@ -26,9 +26,11 @@ from dataplane.model.forwarding import (
     Member,
     Port,
     PortKind,
-    Table,
 )
-from lab.bench.model import BenchError
+from dataplane.model.forwarding import Table as Routes
+from lab.bench import sandbox
+from lab.bench.model import BenchError, Context, Result, Table
+from lab.bench.row import Kind, Row
 
 OURS, RESILIENT, PLAIN = "dataplane", "kernel, resilient group", "kernel, plain group"
 NOTE = (
@@ -36,6 +38,12 @@ NOTE = (
     "move and no other. The kernel is asked by `ip route get` with `fib_multipath_hash_policy` 1, its resilient group "
     "has 256 buckets as ours has, and a leg goes by `ip nexthop delete`."
 )
+TITLE = "flows that move when one of several legs goes, beside the kernel's groups"
+ROUNDS = QUICK_ROUNDS = 1
+ROWS = {"T10": Kind.COUNTED}
+_GOAL = 1.01
+"""T10: times the flows of the leg that goes."""
+_COLUMNS = ("group", "legs", "moved, times ideal", "of legs that stayed")
 _COUNTS = (2, 3, 4)
 _FLOWS = 5_000
 _MAC = "02:00:00:00:00:01"
@@ -70,7 +78,39 @@ Ask = Callable[[int | None], list[int]]
 """The leg that is gone (None: none is) -> the leg of each flow."""
 
 
-def measure() -> list[Moved]:
+def measure(context: Context) -> Result:
+    """Every kind of group with every number of legs.
+
+    Raises:
+        BenchError: the kernel refuses something.
+    """
+    context.say(f"{_FLOWS:,} flows, legs that go")
+    sandbox.enter()
+    found = counted()
+    lines = [(one.name, str(one.count), f"{one.moved / one.due:.2f}", f"{one.strays:,}") for one in found]
+    table = Table("Flows that move when one leg goes", _COLUMNS, lines)
+    return Result({"moved_flows": [asdict(one) for one in found]}, [table], (NOTE,), list(rows(found)))
+
+
+def rows(found: Sequence[Moved]) -> Iterator[Row]:
+    """One for each number of legs."""
+    for count in dict.fromkeys(one.count for one in found):
+        shares = {one.name: one.moved / one.due for one in found if one.count == count}
+        (own,) = (one for one in found if one.count == count and one.name == OURS)
+        peers = "".join(f"; {name} {shares[name]:.2f}" for name in (PLAIN, RESILIENT))
+        yield Row(
+            f"T10/{count}",
+            f"flows moved when one of {count} legs goes, times those of that leg",
+            "the ideal",
+            (shares[OURS],),
+            _GOAL,
+            is_at_most=True,
+            note=f"{own.strays} flows of legs that stayed{peers}",
+            kind=Kind.COUNTED,
+        )
+
+
+def counted() -> list[Moved]:
     """Every kind of group with every number of legs, in the thread's network namespace.
 
     Raises:
@@ -105,7 +145,7 @@ def _ours(count: int, flows: list[Flow]) -> Iterator[Ask]:
     members = range(1, count + 1)
     state = Forwarding(
         {1: Port(1, 1_000_001, "", "", PortKind.INSTANCE, "", 1, _MAC)},
-        {1: Table(1, "", "", {IPv4Network("0.0.0.0/0"): Leaf(LeafKind.GROUP, 1)})},
+        {1: Routes(1, "", "", {IPv4Network("0.0.0.0/0"): Leaf(LeafKind.GROUP, 1)})},
         {n: Hop(n, How.PEER, 1, 1_000_001, _MAC, _MAC, 1500, leg=n) for n in members},
         {1: Group(1, "", GroupMode.LOAD_BALANCE, tuple(Member(n, n) for n in members))},
         dict.fromkeys(members, LegState.UP),

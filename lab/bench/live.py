@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +24,7 @@ FRAME_BYTES = 60
 TARGETS = 131_072
 
 _TCX_INGRESS, _XDP = 46, 37
-_XDP_PASS = 2
+_XDP_DROP, _XDP_PASS = 1, 2
 _LIVE_FRAMES = 2
 _BATCH = 64
 _FIRST_PORT = 1_000_000
@@ -128,17 +128,26 @@ class Live:
             targets: how many of those that it is aimed at to use; a power of two.
             routers: that take one off the TTL of each.
         """
+        before = self._received(TTL - routers)
+        seconds, work = self._let_loose(start, count, targets, _XDP_PASS)
+        return Sent(seconds, work, (self._received(TTL - routers) - before) / count)
+
+    def drop(self, start: Start, count: int, targets: int) -> Sent:
+        """The same frames, dropped as soon as they are written: what the generator alone costs."""
+        seconds, work = self._let_loose(replace(start, program=None), count, targets, _XDP_DROP)
+        return Sent(seconds, work, 1.0)
+
+    def _let_loose(self, start: Start, count: int, targets: int, action: int) -> tuple[float, float]:
+        """Seconds on the clock, and of the processor."""
         macs = (ctypes.c_uint8 * 12)(*start.macs)
         source = int.from_bytes(start.source, "little")
-        job = _Job(macs, _XDP_PASS, start.program is not None, 0, source, targets - 1)
+        job = _Job(macs, action, start.program is not None, 0, source, targets - 1)
         libbpf.update(self.fds["live_jobs"], bytes(4), bytes(job))
         if start.program is not None:
             libbpf.update(self.fds["live_next"], bytes(4), start.program.to_bytes(4, "little"))
-        before = self._received(TTL - routers)
         worked, began = _processor_seconds(), time.perf_counter()
         self._run(start.ifindex, count)
-        seconds, work = time.perf_counter() - began, _processor_seconds() - worked
-        return Sent(seconds, work, (self._received(TTL - routers) - before) / count)
+        return time.perf_counter() - began, _processor_seconds() - worked
 
     def _run(self, ifindex: int, count: int) -> None:
         context = b"".join(number.to_bytes(4, "little") for number in (0, FRAME_BYTES, 0, ifindex, 0, 0))

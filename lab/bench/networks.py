@@ -45,22 +45,30 @@ def routed(vpcs: int, routes: int, *, with_change: bool = False) -> str:
     return text + _connections(vpcs)
 
 
+_OTHER_ROUTES = 2
+"""Of each other table of ``forwarding``."""
 LINE_DEVICE = "line"
 """The card that the leased line of ``forwarding`` ends at."""
 _LENGTHS = {16: 2, 18: 3, 20: 6, 22: 12, 23: 10, 24: 62, 28: 5}
 """Prefix length -> percent: about as in a table of the internet."""
-_PUBLIC = (1 << 24, 9 << 24)
-"""No address of ours, and short to write: a file holds 4 MB."""
+_PUBLIC = ((1, 9),)
+"""First bytes: no address of ours, and short to write, since a file holds 4 MB."""
+_WIDE = ((1, 9), (11, 99), (128, 169))
+"""The same for numbers that a file does not hold."""
+_MANY = 90_000
 
 
 @cache
 def prefixes(count: int) -> tuple[IPv4Network, ...]:
     """Different destinations of many lengths, the same ones every time."""
-    chance, found = random.Random(count), set[IPv4Network]()
+    chance, found = random.Random(count), set[tuple[int, int]]()
+    firsts = [first for span in (_WIDE if count > _MANY else _PUBLIC) for first in range(*span)]
+    lengths = chance.choices(list(_LENGTHS), list(_LENGTHS.values()), k=2 * count)
     while len(found) < count:
-        (length,) = chance.choices(list(_LENGTHS), list(_LENGTHS.values()))
-        found.add(IPv4Network((chance.randrange(*_PUBLIC), length), strict=False))
-    return tuple(sorted(found))
+        length = lengths.pop()
+        address = chance.choice(firsts) << 24 | chance.getrandbits(24)
+        found.add((address >> 32 - length << 32 - length, length))
+    return tuple(IPv4Network(prefix) for prefix in sorted(found))
 
 
 def forwarding(hook: str, destinations: Sequence[IPv4Network]) -> str:
@@ -73,7 +81,7 @@ def forwarding(hook: str, destinations: Sequence[IPv4Network]) -> str:
         hook: of the forwarder.
     """
     ways = [f"{{destination: {prefix},next_hop: {{instance: b}}}}" for prefix in destinations]
-    quotas = f"quotas: {{custom_routes_per_table: {len(ways)}}}"
+    quotas = f"quotas: {{custom_routes_per_table: {max(len(ways), _OTHER_ROUTES)}}}"
     separator = ",\n"
     return f"""version: 1
 datapath: {{hook: {hook}}}

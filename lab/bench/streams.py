@@ -51,7 +51,9 @@ def _iperf(world: World, way: Way, *options: str) -> dict[str, Any]:
     client = _command(world, way.source, "-c", str(way.destination_ip), "-t", str(_SECONDS), *options)
     fds = tuple(world.places.values())
     try:
-        with subprocess.Popen(server, stdout=subprocess.PIPE, text=True, pass_fds=fds) as listening:
+        with subprocess.Popen(
+            server, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, pass_fds=fds
+        ) as listening:
             try:
                 assert listening.stdout is not None
                 while "listening" not in (listening.stdout.readline() or "listening"):

@@ -18,12 +18,13 @@ from dataplane.datapath import bpffs, libbpf
 from dataplane.model import names
 from lab.bench import networks, sandbox
 from lab.bench.live import Start
+from lab.bench.loads import Load, give
 from lab.bench.model import BenchError
 from lab.child import child
 from lab.syscalls import in_network
 
 _NAMESPACES = Path("/run/netns")
-_PROGRAM = "dp_xdp"
+_PROGRAM, _CEILING = "dp_xdp", "ceiling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,13 @@ class World:
         places: namespace -> its descriptor.
         links: namespace -> its devices, as ``ip -json link`` shows them.
         program: the forwarder's XDP program where it is attached; None elsewhere.
+        ceiling: the same with a constant next hop, where one was asked for.
     """
 
     places: Mapping[str, int]
     links: Mapping[str, list[dict[str, Any]]]
-    program: int | None
+    program: int | None = None
+    ceiling: int | None = None
 
     def device(self, place: str, ifindex: int | None = None) -> dict[str, Any]:
         """A device by its number; the instance's own one where none is said."""
@@ -89,41 +92,64 @@ class World:
 
 
 @contextmanager
-def made(text: str, root: Path) -> Iterator[World]:
+def made(text: str, root: Path, load: Load | None = None) -> Iterator[World]:
     """Apply a network in a sandbox of its own; it is gone at the end.
+
+    Args:
+        load: what it gets beyond its file.
 
     Raises:
         BenchError: it cannot be applied.
     """
-    with child(_work(text, root)) as (_, (links, has_program), descriptors), ExitStack() as stack:
+    with child(_work(text, root, load)) as (_, (links, programs), descriptors), ExitStack() as stack:
         for descriptor in descriptors:
             stack.callback(os.close, descriptor)
-        program = descriptors[-1] if has_program else None
-        yield World(dict(zip(links, descriptors, strict=False)), links, program)
+        found = dict(zip((*links, *programs), descriptors, strict=True))
+        places = {name: found[name] for name in links}
+        yield World(places, links, found.get(_PROGRAM), found.get(_CEILING))
 
 
-def _work(text: str, root: Path) -> Callable[[], tuple[tuple[dict[str, list[dict[str, Any]]], bool], list[int]]]:
-    def work() -> tuple[tuple[dict[str, list[dict[str, Any]]], bool], list[int]]:
+_Links = dict[str, list[dict[str, Any]]]
+
+
+def _work(text: str, root: Path, load: Load | None) -> Callable[[], tuple[tuple[_Links, list[str]], list[int]]]:
+    def work() -> tuple[tuple[_Links, list[str]], list[int]]:
         sandbox.enter()
-        _run("ip", "link", "add", networks.LINE_DEVICE, "type", "veth", "peer", "name", "far-line")
+        run("ip", "link", "add", networks.LINE_DEVICE, "type", "veth", "peer", "name", "far-line")
         file = Path("/run/dataplane/network.yaml")
         file.write_text(text, encoding="utf-8")
-        _run(sys.executable, "-m", "dataplane", "apply", str(file), cwd=root)
-        links, descriptors = {}, []
+        run(sys.executable, "-m", "dataplane", "apply", str(file), cwd=root)
+        ceiling = give(load) if load is not None else None
+        links: _Links = {}
+        descriptors = []
         for path in sorted(_NAMESPACES.iterdir()):
-            links[path.name] = json.loads(_run("ip", "-n", path.name, "-json", "link"))
+            links[path.name] = json.loads(run("ip", "-n", path.name, "-json", "link"))
             descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        is_xdp = any(link.get("xdp") for found in links.values() for link in found)
-        if is_xdp:
+        programs = []
+        if any(link.get("xdp") for found in links.values() for link in found):
             (pin,) = bpffs.folder().glob(f"datapath-*/{_PROGRAM}")
+            programs.append(_PROGRAM)
             descriptors.append(libbpf.open_pinned(pin))
-        return (links, is_xdp), descriptors
+        if ceiling is not None:
+            programs.append(_CEILING)
+            descriptors.append(ceiling)
+        return (links, programs), descriptors
 
     return work
 
 
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """One command, to its end.
+
+    Args:
+        env: variables beside those that there are.
+
+    Raises:
+        BenchError: it failed; with the end of what it said.
+    """
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise BenchError(f"`{' '.join(command)}` failed with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
     return done.stdout

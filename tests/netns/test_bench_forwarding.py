@@ -10,6 +10,7 @@ import pytest
 
 from lab.bench import legs, live, networks, worlds
 from lab.bench.live import Live
+from lab.bench.loads import Load
 from lab.bench.worlds import ONE, THREE, Way, World
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,26 @@ def test_lost_ones_do_not_count(place: tuple[World, Live], way: Way) -> None:
     assert share(place, replace(way, source_ip=way.destination_ip), way.destination_ip.packed) == 0
 
 
+@pytest.mark.parametrize(("hook", "is_grouped"), [("off", False), ("tc", False), ("tc", True), ("xdp", True)])
+def test_routes_beyond_the_file(hook: str, is_grouped: bool) -> None:
+    """They carry packets as those of the file do, by legs of a group too; the ceiling sends to one place whatever is
+    asked for, also where there is no route."""
+    many = networks.prefixes(40)
+    load = Load(many[0], many[:30], hook == "off", is_grouped, has_ceiling=hook == "xdp")
+    with ExitStack() as stack:
+        world = stack.enter_context(worlds.made(networks.forwarding(hook, many[:1]), ROOT, load))
+        programs = stack.enter_context(live.loaded())
+        with world.inside(ONE.destination):
+            link = programs.receive(world.device(ONE.destination)["ifindex"], is_xdp=hook == "xdp")
+            stack.callback(os.close, link)
+        found = [share((world, programs), ONE, prefix[1].packed) for prefix in (many[0], many[29], many[35])]
+        assert found == [1, 1, 0]
+        if world.ceiling is not None:
+            constant = replace(world, program=world.ceiling)
+            assert share((constant, programs), ONE, many[35][1].packed) == 1
+
+
 def test_flows_of_legs_that_stay_are_seen_to_move() -> None:
     """In the kernel's plain group, and in no other."""
-    strays = {(one.name, one.count): one.strays for one in legs.measure()}
+    strays = {(one.name, one.count): one.strays for one in legs.counted()}
     assert {what for what, count in strays.items() if count} == {(legs.PLAIN, 3), (legs.PLAIN, 4)}

@@ -7,7 +7,7 @@ from dataplane.config import Loaded, Source, load_sources
 from dataplane.config.source import MAX_BYTES
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import KernelRoute
-from lab.bench import forwarding, networks
+from lab.bench import forwarding, networks, tunnels
 
 
 def load(text: str) -> Loaded:
@@ -56,4 +56,11 @@ def test_forwarding(hook: str) -> None:
 
 def test_the_largest_table_fits_into_a_file() -> None:
     """Or the group would fail after minutes."""
-    assert len(networks.forwarding("off", networks.prefixes(max(forwarding.SIZES)))) < MAX_BYTES
+    assert len(networks.forwarding("off", networks.prefixes(forwarding._IN_FILE))) < MAX_BYTES
+
+
+def test_two_hosts() -> None:
+    """The network of T15 is as it should be, on both hosts."""
+    loaded = load(tunnels.network("tc"))
+    assert loaded.warnings == ()
+    assert set(loaded.network.hosts) == set(tunnels._HOSTS)
