@@ -12,10 +12,11 @@
     wires:
       - {ends: [host-1/eth1, idc-router/eth1]}
       - {ends: [host-1/eth2, idc-router/eth2], mtu: 1400}
-      - {ends: [idc-router/lan, idc-host/eth0]}
+      - {ends: [idc-router/lan, idc-host/eth0], loss: 0.5%, delay: 20ms, rate: 10Mbps}
       - {ends: [stranger/eth0, underlay/stranger]}     # a port of the switch that joins the hosts
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
@@ -25,7 +26,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dataplane.config.base import Model
 from dataplane.config.kinds import (
+    Bandwidth,
     Destination,
+    DurationMs,
     Flag,
     HostAddress,
     InterfaceAddress,
@@ -61,6 +64,14 @@ def _parse_end(value: Any) -> End:
             "this is not an interface of a node or host", None, "write node/interface, such as idc-router/eth1"
         )
     return End(parse_id(place), parse_interface_name(ifname))
+
+
+def _parse_loss(value: Any) -> int:
+    """So many of ``lab.impair.PARTS``."""
+    match = re.fullmatch(r"([0-9]{1,2})(?:\.([0-9]{1,2}))?%", value) if isinstance(value, str) else None
+    if match is None or not any(map(int, (match.group(1), match.group(2) or "0"))):
+        raise refuse("this is not a loss of packets", None, "write more than 0% and less than 100%: 0.5%")
+    return int(match.group(1)) * 100 + int((match.group(2) or "0").ljust(2, "0"))
 
 
 class InterfaceSpec(Model):
@@ -129,6 +140,9 @@ class WireSpec(Model):
     mtu: Annotated[int, Whole("an MTU", MIN_MTU, MAX_MTU)] = Field(
         default=DEFAULT_MTU, description="Of both its ends, in bytes."
     )
+    loss: Annotated[int, Kind(_parse_loss)] = Field(default=0, description="Of packets in each direction: 0.5%.")
+    delay_ms: DurationMs = Field(default=0, validation_alias="delay", description="In each direction: 20ms.")
+    rate: Bandwidth | None = Field(default=None, description="In each direction: 10Mbps.")
 
     @model_validator(mode="after")
     def _has_two_ends(self) -> Self:

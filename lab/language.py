@@ -16,6 +16,10 @@
       - {from: a-1, to: b-1, protocol: icmp, via: [firewall], hops: [192.168.1.253, 172.16.0.253]}
     must_not_reach:
       - {from: b-1, to: [c-1, 100.64.0.9], via: [vpc-a], answer: prohibited}
+    rates:
+      - {from: a-1, to: b-1, at_least: 10Mbps, both_ways: true}
+    drills:
+      - {leg: ri-1, for: 3s, from: a-1, to: server, max_outage: 2s}
 
 ``nodes:`` (data-centre routers and the like) and ``wires:`` stand beside ``hosts:``; their shapes are in ``around.py``.
 A step of ``via`` may be a list: one of these. ``HOST/VPC`` is the part of a VPC that is on one host.
@@ -27,8 +31,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dataplane.accept.language import DrillSpec
 from dataplane.config.base import Model
-from dataplane.config.kinds import EmptyMap, Flag, HostAddress, Kind, ResourceId, Whole, Word
+from dataplane.config.kinds import Bandwidth, EmptyMap, Flag, HostAddress, Kind, ResourceId, Whole, Word
 from dataplane.config.values import parse_address, parse_id, parse_version, refuse
 from lab.around import NodeSpec, UnderlaySpec, WireSpec
 from lab.model import Protocol
@@ -149,6 +154,18 @@ class NotReachSpec(FlowSpec):
     answer: Annotated[str, Word(*sorted(ANSWERS))] = Field(default="")
 
 
+class RateSpec(Model):
+    """A rate that a TCP stream must reach from each of some instances to another end, for a second.
+
+    A check that traffic flows at all, not of how fast the machine is: for that there is ``acceptance.yaml``.
+    """
+
+    from_: Ids = Field(alias="from", min_length=1)
+    to: ResourceId
+    at_least: Bandwidth
+    both_ways: Flag = False
+
+
 class LabFile(Model):
     """A whole ``lab.yaml``."""
 
@@ -162,6 +179,8 @@ class LabFile(Model):
     wires: tuple[WireSpec, ...] = ()
     must_reach: tuple[ReachSpec, ...] = ()
     must_not_reach: tuple[NotReachSpec, ...] = ()
+    rates: tuple[RateSpec, ...] = ()
+    drills: tuple[DrillSpec, ...] = ()
 
     @model_validator(mode="after")
     def _has_one_network(self) -> Self:

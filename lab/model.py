@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from dataplane.accept.model import DrillResult, Result, Verdict
 from dataplane.model.resource import NOWHERE, Origin
 
 
@@ -253,7 +254,17 @@ class Proof:
     Args:
         results: in the order of the flows.
         forwarders: of each host; none of a host where the kernel alone forwards.
+        rates: of the streams that were declared.
+        drills: of the legs that were cut.
     """
 
     results: tuple[FlowResult, ...]
     forwarders: tuple[ForwarderUse, ...] = ()
+    rates: tuple[Result, ...] = ()
+    drills: tuple[DrillResult, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything holds that the topology declares."""
+        verdicts = [found.verdict for found in self.rates] + [found.verdict for found in self.drills]
+        return all(result.passed for result in self.results) and Verdict.FAILED not in verdicts

@@ -18,6 +18,7 @@ from lab import pins
 from lab.around import End
 from lab.child import in_child
 from lab.host import Host, Process, inhabitants, opened, set_up
+from lab.impair import impair
 from lab.model import HOST_NAMESPACE, node_namespace
 from lab.product import Product
 from lab.surroundings import PlannedNode, Surroundings, Vlan, Wire
@@ -151,6 +152,8 @@ class Builder:
                 places[name] = stack.enter_context(opened(host))[HOST_NAMESPACE]
             for wire in self.surroundings.wires:
                 _lay(wire, places)
+                if wire.impairment:
+                    impair((wire.first, wire.second), wire.impairment, places)
             if self.surroundings.underlay is not None:
                 make_switch(self.surroundings.underlay, places)
                 address_uplinks(self.surroundings.underlay, places)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from dataplane.accept.report import drill_document, measure_document
 from lab.host import Process
 from lab.model import FlowResult, ForwarderUse, Proof
 from lab.runner import LabStatus
@@ -17,12 +18,14 @@ def flows_document(topology: Topology, proof: Proof, seconds: float) -> dict[str
     """The document of ``lab test``."""
     return {
         "topology": topology.name,
-        "passed": all(result.passed for result in proof.results),
+        "passed": proof.passed,
         "seconds": round(seconds, 3),
         "forwarders": [
             {"host": use.host, "ports": dict(use.ports), "packets": use.packets} for use in proof.forwarders
         ],
         "flows": [_flow_document(result) for result in proof.results],
+        "rates": [measure_document(result) for result in proof.rates],
+        "drills": [drill_document(result) for result in proof.drills],
     }
 
 
@@ -96,6 +99,14 @@ def faults(results: Sequence[FlowResult]) -> Iterator[str]:
         if not result.passed:
             lines = "".join(f"\n  {fault}" for fault in result.faults)
             yield f"{result.flow} ({result.flow.expectation.value} at {result.flow.origin}):{lines}"
+
+
+def check_faults(proof: Proof) -> Iterator[str]:
+    """What of the declared rates and drills does not hold."""
+    for rate in proof.rates:
+        yield from (f"{rate.measure.label}: {fault}" for fault in rate.faults)
+    for drill in proof.drills:
+        yield from (f"drill of {drill.drill.leg}: {fault}" for fault in drill.faults)
 
 
 def lab_state(lab: LabStatus) -> str:

@@ -5,12 +5,14 @@ built. The product inside does the building (``lab/product.py``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from dataplane.accept.model import Tool
 from dataplane.errors import ConfigError, ConflictError
+from dataplane.measure.programs import has
 from dataplane.model import names
-from lab import flows, nodes, pins
+from lab import acceptance, flows, nodes, pins
 from lab.behind import put_behind
 from lab.hook import Hook, check_hook, files_with
 from lab.host import Here, Host, Process, SimulatedHost, opened, processes_inside
@@ -183,11 +185,19 @@ def _host_status(host: SimulatedHost) -> HostStatus:
     return HostStatus(host, True, found, tuple(processes_inside(host)))
 
 
-def test(topology: Topology, say: Say, on_result: flows.Progress | None = None, hook: Hook | None = None) -> Proof:
+def test(
+    topology: Topology,
+    say: Say,
+    on_result: flows.Progress | None = None,
+    hook: Hook | None = None,
+    *,
+    only_flows: bool = False,
+) -> Proof:
     """Prove all flows of a topology; a lab that was not up comes up for it, and goes down again.
 
     Args:
         hook: as of ``up``; the packets must have taken the path that it asks for.
+        only_flows: leave out the rates and drills.
 
     Raises:
         DataplaneError: as ``up`` and ``flows.run`` raise.
@@ -197,10 +207,21 @@ def test(topology: Topology, say: Say, on_result: flows.Progress | None = None, 
         with nodes.opened_nodes(topology.name, topology.surroundings) as around:
             proof = run_flows(topology, hosts_of(topology), on_result, around)
         check_hook(hook, topology.hosts, proof.forwarders)
-        return proof
+        return proof if only_flows else _with_checks(proof, topology, say, hook)
     finally:
         if is_new:
             down(topology.name)
+
+
+def _with_checks(proof: Proof, topology: Topology, say: Say, hook: Hook | None) -> Proof:
+    """A proof with the rates and drills that a topology declares."""
+    if not (topology.rates or topology.drills):
+        return proof
+    missing = "" if has(Tool.IPERF3) else "it needs the package iperf3"
+    rates = [replace(rate, skipped=missing) for rate in topology.rates]
+    wanted = acceptance.Run(topology, hosts_of(topology), topology.title, rates, topology.drills, hook, False)
+    found = acceptance.run(wanted, acceptance.Teller(say), {})
+    return replace(proof, rates=found.results, drills=found.drills)
 
 
 def test_here(
@@ -210,7 +231,7 @@ def test_here(
     on_result: flows.Progress | None = None,
     hook: Hook | None = None,
 ) -> Proof:
-    """The same on this very machine: apply, prove, destroy.
+    """The same on this very machine: apply, prove, destroy. Rates and drills, which take an agent, are left out.
 
     Args:
         options: global options of the product, such as where it keeps its state.

@@ -11,6 +11,7 @@ from dataplane.config.network import Network
 from dataplane.config.placement import Placement
 from lab.around import End, NodeSpec, UnderlaySpec, WireSpec
 from lab.expand import Complain, Path
+from lab.impair import NO_IMPAIRMENT, Impairment
 from lab.model import UNDERLAY
 
 _LONGEST_PREFIX = 24
@@ -33,11 +34,13 @@ class Wire:
 
     Args:
         mtu: of both ends, in bytes.
+        impairment: what it does to packets, in each direction.
     """
 
     first: End
     second: End
     mtu: int
+    impairment: Impairment = NO_IMPAIRMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ class Surroundings:
     underlay: Underlay | None = None
 
 
+def _wire(spec: WireSpec) -> Wire:
+    return Wire(spec.ends[0], spec.ends[1], spec.mtu, Impairment(spec.loss, spec.delay_ms, spec.rate or 0))
+
+
 @dataclass(slots=True)
 class Surveyor:
     """Makes surroundings out of a file, and complains about what cannot be built.
@@ -133,7 +140,7 @@ class Surveyor:
         """The surroundings; what was complained about is left out."""
         self._check_wires()
         nodes = [self._node(id, spec) for id, spec in self.nodes.items()]
-        wires = [Wire(wire.ends[0], wire.ends[1], wire.mtu) for wire in self.wires]
+        wires = [_wire(spec) for spec in self.wires]
         if not self.network.hosts:
             return Surroundings(self.hosts, tuple(nodes), tuple(wires))
         nodes.append(PlannedNode(UNDERLAY, (), (), (), forwards=False, cpe=()))

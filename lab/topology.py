@@ -4,22 +4,19 @@ All mistakes of a ``lab.yaml`` are said at once, with their places, as those of 
 flows mean is not decided here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from dataplane.config.compose import Unreadable, compose
+from dataplane.accept.model import Drill, Measure
+from dataplane.config.document import problem_at, read_document
 from dataplane.config.loader import load as load_network
 from dataplane.config.network import Network
 from dataplane.config.node import Node as Place
-from dataplane.config.problem import InvalidConfig, Problem, path_text
-from dataplane.config.source import check_text, read_sources
-from dataplane.config.values import REFUSED
+from dataplane.config.problem import InvalidConfig, Problem
 from dataplane.errors import ConfigError
-from dataplane.model.resource import Origin
+from lab.checks import checks_of
 from lab.expand import Complain, FlowMaker
 from lab.inventory import Inventory, take_inventory
 from lab.language import LabFile
@@ -43,6 +40,8 @@ class Topology:
         network: the file, or folder of files, of which each host applies its own part.
         behind: instance or node id -> addresses that it is the way to.
         surroundings: the nodes and wires around the hosts.
+        rates: what streams must reach, as measures.
+        drills: which legs are cut, and the longest outage.
     """
 
     name: str
@@ -55,6 +54,8 @@ class Topology:
     behind: Mapping[str, Sequence[IPv4Address]]
     flows: tuple[Flow, ...]
     surroundings: Surroundings
+    rates: tuple[Measure, ...] = ()
+    drills: tuple[Drill, ...] = ()
 
 
 def names_known() -> list[str]:
@@ -107,7 +108,7 @@ def load(name: str) -> Topology:
     problems: list[Problem] = []
 
     def complain(path: Path_, message: str, remedy: str) -> None:
-        problems.append(_problem(places, path, message, remedy))
+        problems.append(problem_at(places, path, message, remedy))
 
     _check_hosts(network, file, complain)
     if problems:  # else nobody can say who is where
@@ -117,6 +118,7 @@ def load(name: str) -> Topology:
     surroundings = Surveyor(hosts, network, file.nodes, file.wires, file.underlay, complain).survey()
     maker = FlowMaker(inventory, lambda path: places.nearest(path).origin, complain)
     flows = tuple(maker.flows(file))
+    rates, drills = checks_of(file, network, inventory, complain)
     if problems:
         raise InvalidConfig(problems)
     return Topology(
@@ -130,6 +132,8 @@ def load(name: str) -> Topology:
         dict(file.behind),
         flows,
         surroundings,
+        rates,
+        drills,
     )
 
 
@@ -162,52 +166,4 @@ def _check_ids(network: Network, file: LabFile, complain: Complain) -> None:
 
 
 def _read_lab_file(folder: Path) -> tuple[LabFile, Place]:
-    problems: list[Problem] = []
-    for source in read_sources([folder / LAB_FILE], problems):
-        bad_text = check_text(source)
-        if bad_text is not None:
-            raise InvalidConfig([bad_text])
-        try:
-            places = compose(source.name, source.text, problems)
-        except Unreadable as error:
-            raise InvalidConfig([error.problem]) from error
-        if places is None:
-            origin = Origin(source.name, 1, 1)
-            problems.append(Problem("error", origin, "", "the file is empty", None, "begin it with version: 1"))
-        if problems or places is None:
-            break
-        try:
-            return LabFile.model_validate(places.plain()), places
-        except ValidationError as error:
-            problems = list(_translate(error, places))
-    raise InvalidConfig(problems)
-
-
-def _translate(error: ValidationError, places: Place) -> Iterator[Problem]:
-    """pydantic's errors in our words, each at its place."""
-    for item in error.errors(include_url=False):
-        path = _path_in_file(item["loc"], places)
-        context = item.get("ctx", {})
-        if item["type"] == REFUSED:
-            yield _problem(places, path, context["message"], context["remedy"])
-        elif item["type"] == "missing":
-            yield _problem(places, path, f"the key `{item['loc'][-1]}` is missing", f"add {item['loc'][-1]}: ...")
-        elif item["type"] == "extra_forbidden":
-            yield _problem(places, path, f"the key `{path[-1]}` is unknown", "see the language in lab/README.md")
-        else:
-            yield _problem(places, path, item["msg"][0].lower() + item["msg"][1:], "see the language in lab/README.md")
-
-
-def _path_in_file(loc: Sequence[str | int], places: Place) -> Path_:
-    """The part of pydantic's location that is in the file: a lone value stands for a list of one."""
-    path: list[str | int] = []
-    for step in loc:
-        below = places.nearest(path).child(step)
-        if below is None:
-            break
-        path.append(step)
-    return tuple(path)
-
-
-def _problem(places: Place, path: Path_, message: str, remedy: str) -> Problem:
-    return Problem("error", places.nearest(path).origin, path_text(path), message, None, remedy)
+    return read_document(folder / LAB_FILE, LabFile, "lab/README.md")

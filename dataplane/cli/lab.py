@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataplane.cli.context import folders, need_root
+from dataplane.cli.lab_accept import accept
 from dataplane.cli.lab_export import complete_name, export
 from dataplane.cli.output import Section, Table, emit, error, is_terminal, note, output_option, warn
 
@@ -32,6 +33,7 @@ _NEEDS = "makes and enters namespaces"
 Examples:
   dataplane lab list                         what there is
   dataplane lab test vpc-peering             bring it up, prove every flow, take it down
+  dataplane lab accept standby-circuits      measure it, and hold it against its acceptance.yaml
   dataplane lab up vpc-peering               leave it up, to look round:
   dataplane lab exec ecs-1a -- ping -c 3 192.168.1.10
   dataplane lab shell vpc-1                  a shell in the router of a VPC
@@ -46,6 +48,9 @@ def lab() -> None:
     A simulated host has its own network, its own /run/netns, /run/dataplane, /var/lib/dataplane and
     /sys. A lab touches neither this machine nor a network that is applied on it.
     """
+
+
+lab.add_command(accept)
 
 
 def _complete_up(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -266,14 +271,16 @@ Examples:
 )
 @name_argument
 @click.option("--here", is_flag=True, help="On this machine itself: apply, prove, destroy. Refused where a network is.")
+@click.option("--flows", is_flag=True, help="Only the flows: leave out the rates and drills.")
 @hook_option
 @output_option
 @click.pass_context
-def test(ctx: click.Context, name: str, here: bool, hook: "Hook | None", output: str) -> None:
+def test(ctx: click.Context, name: str, here: bool, flows: bool, hook: "Hook | None", output: str) -> None:
     """Prove every flow of a topology with real packets, both ways.
 
-    Sniffers in all namespaces look for what must not arrive. A topology that is not up comes up for it and
-    goes down afterwards. Exits with 3 where a flow fails, and says where its packet was last seen.
+    Sniffers in all namespaces look for what must not arrive. Then come the rates and drills that the
+    topology declares (not with --here). One that is not up comes up for it and goes down afterwards.
+    Exits with 3 where something fails, and says where its packet was last seen.
     """
     need_root("dataplane lab test", _NEEDS)
     from lab import report, runner, topology
@@ -286,14 +293,14 @@ def test(ctx: click.Context, name: str, here: bool, hook: "Hook | None", output:
         options = ("--state-dir", str(kept.state.absolute()), "--run-dir", str(kept.run.absolute()))
         proof = runner.test_here(wanted, note, options, on_result, hook)
     else:
-        proof = runner.test(wanted, note, on_result, hook)
+        proof = runner.test(wanted, note, on_result, hook, only_flows=flows)
     on_result.end()
     seconds = time.monotonic() - started
     document = report.flows_document(wanted, proof, seconds)
     emit(document, output, lambda: _test_sections(wanted, proof, seconds))
-    for fault in report.faults(proof.results):
+    for fault in (*report.faults(proof.results), *report.check_faults(proof)):
         error(fault)
-    if not all(result.passed for result in proof.results):
+    if not proof.passed:
         ctx.exit(DIFFERS)
 
 
@@ -304,6 +311,18 @@ def _test_sections(wanted: "Topology", proof: "Proof", seconds: float) -> "Itera
     yield from report.forwarder_lines(proof)
     yield ""
     yield Table(report.FLOW_COLUMNS, [report.flow_row(result) for result in proof.results])
+    yield from _check_sections(proof)
+
+
+def _check_sections(proof: "Proof") -> "Iterable[Section]":
+    from dataplane.accept import report
+
+    if proof.rates:
+        yield ""
+        yield Table(report.COLUMNS, [report.row(result) for result in proof.rates])
+    if proof.drills:
+        yield ""
+        yield Table(report.DRILL_COLUMNS, [report.drill_row(result) for result in proof.drills])
 
 
 class _Counter:

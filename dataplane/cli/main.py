@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Entry] = {
     "events": Entry("dataplane.cli.events:events", "Show what has happened on this host, and follow what happens."),
     "confirm": Entry("dataplane.cli.confirm:confirm", "Keep what apply --confirm made."),
     "drill": Entry("dataplane.cli.drill:drill", "Cut a leg in silence for a while, and measure the outage."),
+    "accept": Entry("dataplane.cli.accept:accept", "Measure the network, and hold it against what it must reach."),
     "cpe": Entry("dataplane.cli.cpe:cpe", "Print what the data centre's router needs at the far end of a line."),
     "capture": Entry("dataplane.cli.capture:capture", "Show the packets at a port, a connection or an instance."),
     "why": Entry("dataplane.cli.why:why", "Say what becomes of a packet, router by router, and what to change."),

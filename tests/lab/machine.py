@@ -64,6 +64,7 @@ class Machine:
         document: dict[str, Any] = json.loads(done.stdout)
         assert document["flows"], "a test without flows proves nothing"
         has_failed = not all(flow["passed"] for flow in document["flows"])
+        has_failed |= any(check["verdict"] == "failed" for check in (*document["rates"], *document["drills"]))
         assert done.returncode == (3 if has_failed else 0)
         assert document["passed"] is not has_failed
         return document

@@ -13,7 +13,7 @@ from tests.lab.machine import Machine, write_topology
 @pytest.mark.parametrize("name", topology.names_known())
 @pytest.mark.parametrize("hook", ["xdp", "off"])
 def test_topology_at(machine: Machine, name: str, hook: Hook) -> None:
-    proof = machine.proof(name, "--hook", hook)
+    proof = machine.proof(name, "--hook", hook, "--flows")
     assert proof["passed"], [flow["faults"] for flow in proof["flows"] if not flow["passed"]]
     if hook == "off":
         assert proof["forwarders"] == []

@@ -37,7 +37,7 @@ SERVERS = "idc-servers"
 INSTANCE = "dp-i-ecs-1"
 PATIENCE_S = 30.0
 _ROOT = Path(__file__).parents[2]
-_TEXT = (TOPOLOGIES / "standby-circuits" / "network.yaml").read_text()
+_TEXT = (TOPOLOGIES / "standby-circuits" / "network.yaml").read_text().replace(", interval: 200ms, fall: 4", "")
 _DEVICES, _UP, _LINE, _VLAN = ("eth1", "eth2"), "up0", "line", 1000
 
 

@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Issue 2, item 3, and what issues 4, 7 and 9 add.
 RULES = (
-    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 "
-    "R132 R134 D2 D4-D24"
+    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R54 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 "
+    "R124-R130 R132 R134 R170 D2 D4-D24"
 )
 
 PEERING, VBR, VPC = "unit/config/test_peering", "unit/config/test_vbr", "unit/config/test_vpc"
@@ -26,6 +26,7 @@ VSWITCH, TABLE, MERGE = "unit/config/test_vswitch", "unit/config/test_route_tabl
 TABLES, LIFE, ADDRESSES = "unit/compile/test_route_tables", "unit/compile/test_lifecycle", "unit/compile/test_addresses"
 OVERLAP, HOSTS = "unit/config/test_overlap", "unit/compile/test_several_hosts"
 LIMITS, SHAPED = "unit/compile/test_shaper", "netns/test_shaper"
+ACCEPT = "unit/accept/test"
 LINKS, PACKETS = "unit/compile/test_peering", "netns/test_network_packets"
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -88,6 +89,12 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "netns/test_legs::*_r51_*",
     ),
     "R52": ("every member of a group leads to a VBR", f"{TABLE}::*_r52_*"),
+    "R54": (
+        "a drill cuts the leg that carries traffic, and the outage is what did not come",
+        f"{ACCEPT}_plan::*_r54_*",
+        f"{ACCEPT}_judge::*_r54_*",
+        "lab/standby-circuits",
+    ),
     "R57": ("the system table is there without being written", f"{VSWITCH}::*_r57_*"),
     "R58": ("10 route tables, the system table included", f"{TABLE}::*_r58_*"),
     "R59": (
@@ -151,10 +158,22 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     ),
     "R117": ("a flow from a VPC to a VBR has a twelfth of the bandwidth", f"{LIMITS}::*_r117_*", f"{SHAPED}::*_r117_*"),
     "R119": ("the other way only where that is asked for", f"{LIMITS}::*_r119_*", f"{SHAPED}::*_r119_*"),
-    "R122": ("eight flows get two thirds of the line, twelve all of it", f"{SHAPED}::*_r122_*"),
+    "R122": (
+        "eight flows get two thirds of the line, twelve all of it",
+        f"{SHAPED}::*_r122_*",
+        f"{ACCEPT}_plan::*_r122_*",
+    ),
     "R110": ("a second connection of the same VPCs is warned about", f"{PEERING}::*_r110_*"),
     "R132": ("queues and processors of a card", f"{VBR}::*_r132_*", "netns/test_device_queues::*_r132_*"),
+    "R124": ("netperf's commands and ports; clients run in the instances", f"{ACCEPT}_plan::*_r124_*"),
+    "R125": ("outbound, each instance has its servers from the first port on", f"{ACCEPT}_plan::*_r125_*"),
+    "R126": ("the duration is -l, never -I", f"{ACCEPT}_plan::*_r126_*"),
+    "R127": ("iperf3's commands and ports", f"{ACCEPT}_plan::*_r127_*"),
+    "R128": ("packets a second are those that came", f"{ACCEPT}_parse::*_r128_*"),
+    "R129": ("what netperf and iperf3 print is read as the sources read it", f"{ACCEPT}_parse::*_r129_*"),
+    "R130": ("sizes, times, messages, rates, jitter and loss are kept", f"{ACCEPT}_parse::*_r130_*"),
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
+    "R170": ("the receiver's interface, second by second, without the first and the last", f"{ACCEPT}_judge::*_r170_*"),
     "D2": (
         "with all legs down each is used as if up, but for those that drop",
         "unit/agent/test_legs::*_d2_*",

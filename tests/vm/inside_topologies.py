@@ -40,7 +40,7 @@ def test_topology_without_the_forwarder(machine: Machine, name: str) -> None:
 
 
 def _must_pass(machine: Machine, name: str, hook: Hook) -> None:
-    proof = machine.proof(name, "--hook", hook)
+    proof = machine.proof(name, "--hook", hook, "--flows")
     assert proof["passed"], [flow["faults"] for flow in proof["flows"] if not flow["passed"]]
     wanted = {"auto": "tc", "xdp": "xdp"}.get(hook)
     assert bool(proof["forwarders"]) is (wanted is not None)
