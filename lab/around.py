@@ -24,7 +24,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dataplane.config.base import Model
+from dataplane.config.document import Model
 from dataplane.config.kinds import (
     Bandwidth,
     Destination,

@@ -32,7 +32,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from dataplane.accept.language import DrillSpec
-from dataplane.config.base import Model
+from dataplane.config.document import Model
 from dataplane.config.kinds import Bandwidth, EmptyMap, Flag, HostAddress, Kind, ResourceId, Whole, Word
 from dataplane.config.values import parse_address, parse_id, parse_version, refuse
 from lab.around import NodeSpec, UnderlaySpec, WireSpec

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dataplane.config.base import Model
+from dataplane.config.document import Model
 from dataplane.config.kinds import Bandwidth, DurationMs, Kind, ResourceId, Whole
 from dataplane.config.problem import shown
 from dataplane.config.values import parse_address, parse_duration_ms, parse_id, parse_version, refuse

@@ -6,6 +6,7 @@ from dataplane.compile.leg_order import LegGroup
 from dataplane.model.leg import LegVerdict
 from dataplane.model.observation import Foreign
 from dataplane.model.traffic import NamedTraffic
+from dataplane.observe.connections import ConnectionState
 from dataplane.observe.status import ResourceState
 from dataplane.plan.action import Action, Outcome
 
@@ -81,6 +82,7 @@ class Status:
         leftovers: resources of ours that are here although nothing is applied: an apply was interrupted, or the
             state was lost.
         traffic: what the forwarder has counted; None where there is none.
+        connections: peering connections with both their ends (R167).
     """
 
     resources: tuple[ResourceState, ...]
@@ -93,6 +95,7 @@ class Status:
     leftovers: tuple[str, ...] = ()
     host: str = ""
     traffic: NamedTraffic | None = None
+    connections: tuple[ConnectionState, ...] = ()
 
     @property
     def is_healthy(self) -> bool:

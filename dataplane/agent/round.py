@@ -33,7 +33,7 @@ from dataplane.model.kernel import (
     Sysctl,
     Veth,
 )
-from dataplane.model.memory import Memory
+from dataplane.model.memory import CONNECTED_AT, Memory
 from dataplane.model.observation import Observation
 from dataplane.model.program import FORWARDER_STATE_KEY
 from dataplane.plan.action import Action, Verb
@@ -262,16 +262,20 @@ class Rounds:
         """
         loaded = this.loaded
         book = this.desired.book.keep(this.desired.used) if is_clean else this.desired.book
-        memory = remember(loaded, this.desired, execution.failed_units) if loaded is not None else Memory()
+        now, memory = datetime.now(UTC).isoformat(timespec="seconds"), Memory()
+        if loaded is not None:
+            memory = remember(loaded, this.desired, execution.failed_units, this.state.memory, now)
         if not is_rid:
-            memory = Memory({**this.state.memory.facts, **memory.facts})
+            # Dates are always the new ones: a connection that is suspended is connected no more.
+            kept = {key: fact for key, fact in this.state.memory.facts.items() if key[2] != CONNECTED_AT}
+            memory = Memory({**kept, **memory.facts})
         if loaded is None and is_clean:
             self._store.remove()
             return
         sources = loaded.sources if loaded is not None else ()
         at = this.state.applied.at
         if (sources, this.here) != (this.state.applied.sources, this.state.applied.host) or this.plan.actions:
-            at = datetime.now(UTC).isoformat(timespec="seconds") if sources else ""
+            at = now if sources else ""
         # A leg that the file no longer names is forgotten.
         legs = this.state.legs.keep(loaded.network.router_interfaces if loaded is not None else ())
         self._store.save(State(book, memory, Applied(sources, at, this.here), legs))

@@ -3,7 +3,7 @@
 Must never hold anything between two calls: each command is a process of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from dataplane.agent.round import Round, Rounds, Way
 from dataplane.agent.store import State, Store
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.leg_order import LegWish, granted
-from dataplane.config import Loaded, load_sources
+from dataplane.config import Loaded, Source, load_sources
 from dataplane.errors import HostError
 from dataplane.model import names
 from dataplane.model.forwarding import Verdict
@@ -25,6 +25,7 @@ from dataplane.model.kernel import ForwarderState, Namespace
 from dataplane.model.observation import Observation
 from dataplane.model.program import FORWARDER_STATE_KEY
 from dataplane.model.traffic import Traffic, named
+from dataplane.observe.connections import connection_states
 from dataplane.observe.status import resource_states
 from dataplane.plan.planner import make_plan
 
@@ -39,6 +40,7 @@ class Session:
         driver: the kernel's, where none is given.
         is_probing: an agent runs here, and it is the one that asks.
         store: the state file, where somebody has it already.
+        read: checks texts.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Session:
         *,
         is_probing: bool = False,
         store: Store | None = None,
+        read: Callable[[Sequence[Source]], Loaded] = load_sources,
     ) -> None:
         self._own_driver = driver
         self._is_probing = is_probing
         self._store = store or Store(state_dir)
         self._run_dir = run_dir
+        self._read = read
         self._progress = progress
 
     def plan(self, loaded: Loaded, here: str = "", *, offline: bool = False) -> Planned:
@@ -115,7 +119,7 @@ class Session:
                 raise HostError(
                     "nothing is applied on this host, so that no leg is there: `dataplane apply FILE` first"
                 )
-            loaded, here = load_sources(state.applied.sources), state.applied.host
+            loaded, here = self._read(state.applied.sources), state.applied.host
             now = datetime.now(UTC).isoformat(timespec="seconds")
             legs, groups = granted(loaded, here, state.legs, leg, wish, now, is_forced=is_forced)
             this = rounds.prepare(loaded, here, replace(state, legs=legs))
@@ -128,7 +132,7 @@ class Session:
         if not state.applied.sources:
             observation = self._driver().observe(())
             return Status((), "", "", (), notes=(state.notice,) if state.notice else (), leftovers=_ours(observation))
-        loaded = load_sources(state.applied.sources)
+        loaded = self._read(state.applied.sources)
         here = state.applied.host
         desired = self._rounds().compile(loaded, state, here)
         observation = self._driver().observe([wish.object for wish in desired.wanted.values()])
@@ -138,8 +142,18 @@ class Session:
         notes = (*desired.notes, *_forwarded(traffic), *_drops(self._driver(), traffic))
         wish = desired.wanted.get(FORWARDER_STATE_KEY)
         counted = named(traffic, wish.object.forwarding) if wish and isinstance(wish.object, ForwarderState) else None
-        seen, at, host = observation.foreign, state.applied.at, state.applied.host
-        return Status(resources, loaded.sha256, at, files, seen, notes, unhealthy, host=host, traffic=counted)
+        return Status(
+            resources,
+            loaded.sha256,
+            state.applied.at,
+            files,
+            observation.foreign,
+            notes,
+            unhealthy,
+            host=here,
+            traffic=counted,
+            connections=connection_states(loaded.network, resources, state.memory),
+        )
 
     def _rounds(self) -> Rounds:
         return Rounds(self._store, self._driver(), is_probing=self._is_probing)

@@ -17,6 +17,7 @@ from dataplane.model.forwarding import LegState
 from dataplane.model.leg import LegVerdict
 from dataplane.model.resource import Origin, Resource
 from dataplane.model.traffic import NamedTraffic
+from dataplane.observe.connections import ConnectionState
 from dataplane.observe.status import ResourceState
 from dataplane.plan.action import Action, Outcome, Verb
 
@@ -136,6 +137,7 @@ class StatusView:
     leftovers: tuple[str, ...] = ()
     host: str = ""
     traffic: NamedTraffic | None = None
+    connections: tuple[ConnectionState, ...] = ()
 
 
 class _Lazy(Sequence[_To], Generic[_From, _To]):

@@ -83,17 +83,22 @@ def agent(
             raise click.UsageError("--reload names no files: the agent reads those that it follows.")
         _reload()
         return
+    from dataplane.agent.reader import Reader
+
+    paths, reader = tuple(path.absolute() for path in files) or (DEFAULT_CONFIG,), Reader()
+    reader.begin(paths)  # while all else is imported
     from dataplane.agent.daemon.main import Start, run
 
     run(
         Start(
-            paths=tuple(path.absolute() for path in files) or (DEFAULT_CONFIG,),
+            paths=paths,
             state_dir=folders().state,
             run_dir=folders().run,
             host_of=lambda loaded: _host_of(loaded, host),
             metrics=metrics,
             version=__version__,
             full_every_s=compare_every,
+            reader=reader,
         )
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dataplane.agent.views import StatusView
     from dataplane.model.simulation import Count
     from dataplane.model.traffic import NamedTraffic
+    from dataplane.observe.connections import ConnectionState, EndState
     from dataplane.observe.status import ResourceState
 
 _GOOD_STATES = frozenset({"Available", "Active"})
@@ -109,8 +110,28 @@ def _document(found: "StatusView", shown: list["ResourceState"]) -> dict[str, ob
         "notes": list(found.notes),
         "foreign": list(found.foreign),
         "leftovers": list(found.leftovers),
+        "connections": [_connection(one) for one in found.connections],
         "forwarder": _traffic(found.traffic) if found.traffic is not None else None,
     }
+
+
+def _connection(found: "ConnectionState") -> dict[str, object]:
+    """A peering connection with both its ends, what was ordered, and since when (R167)."""
+    return {
+        "id": found.id,
+        "status": found.status,
+        "initiator": _end(found.initiator),
+        "acceptor": _end(found.acceptor),
+        "bandwidth_bits_per_second": found.bandwidth,
+        "created_at": found.created_at,
+        "connected_at": found.connected_at,
+    }
+
+
+def _end(found: "EndState | None") -> dict[str, str] | None:
+    if found is None:
+        return None
+    return {"router_interface": found.router_interface, "router": found.router, "status": found.status}
 
 
 def _traffic(traffic: "NamedTraffic") -> dict[str, object]:

@@ -1,11 +1,16 @@
-"""What may not change while a resource lives: CIDRs (R75) and the address of a running instance (R85)."""
+"""What may not change while a resource lives: CIDRs (R75) and the address of a running instance (R85).
+
+Also what is remembered for that, and since when connections are there (R167).
+"""
 
 from collections.abc import Collection, Iterator
 from ipaddress import IPv4Network
 
+from dataplane.compile.peering import why_not_forwarding
+from dataplane.compile.router import router_of
 from dataplane.config import Loaded, Problem
 from dataplane.model.desired import Desired
-from dataplane.model.memory import Memory
+from dataplane.model.memory import CONNECTED_AT, CREATED_AT, Memory
 
 
 def forbidden_changes(loaded: Loaded, desired: Desired, memory: Memory) -> list[Problem]:
@@ -51,11 +56,15 @@ def _changed_addresses(loaded: Loaded, desired: Desired, memory: Memory) -> Iter
                 )
 
 
-def remember(loaded: Loaded, desired: Desired, failed_units: Collection[str] = ()) -> Memory:
+def remember(
+    loaded: Loaded, desired: Desired, failed_units: Collection[str] = (), before: Memory | None = None, now: str = ""
+) -> Memory:
     """The facts to keep once a configuration is applied.
 
     Args:
-        failed_units: VPCs that were rolled back: nothing new is remembered of them.
+        failed_units: units that were rolled back: nothing new is remembered of them.
+        before: what was remembered.
+        now: UTC, ISO 8601; empty: dates are not remembered.
     """
     facts: dict[tuple[str, str, str], str] = {}
     for vpc_id, vpc in loaded.network.vpcs.items():
@@ -66,4 +75,18 @@ def remember(loaded: Loaded, desired: Desired, failed_units: Collection[str] = (
             facts["vswitch", name, "cidr"] = str(vswitch.cidr)
         for name in vpc.instances:
             facts["instance", name, "ip"] = str(desired.addresses[name])
+    if now:
+        facts |= _dates(loaded, failed_units, before or Memory(), now)
     return Memory(facts)
+
+
+def _dates(loaded: Loaded, failed_units: Collection[str], before: Memory, now: str) -> dict[tuple[str, str, str], str]:
+    """Since when connections are there, and forward (R167)."""
+    kind, facts = "peering_connection", {}
+    for name, connection in loaded.network.peering_connections.items():
+        has_failed = any(router_of(end).unit in failed_units for _, end in connection.ends())
+        for what, holds in ((CREATED_AT, True), (CONNECTED_AT, not why_not_forwarding(connection))):
+            since = before.get(kind, name, what)
+            if holds and (since is not None or not has_failed):
+                facts[kind, name, what] = since or now
+    return facts

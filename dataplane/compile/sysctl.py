@@ -1,6 +1,7 @@
 """Sysctls of our namespaces, all of them written out: a new namespace inherits the host's (kernel.md, section 1)."""
 
 from collections.abc import Mapping
+from sys import intern
 
 from dataplane.model import names
 from dataplane.model.kernel import Sysctl
@@ -33,7 +34,8 @@ def _namespace_sysctls(namespace: str, patterns: Mapping[str, str], *, forwardin
     # ip_forward first: writing it resets others of the same namespace.
     values = {"net/ipv4/ip_forward": "1" if forwarding else "0"}
     for scope in ("all", "default"):
-        values |= {pattern.format(scope=scope): value for pattern, value in patterns.items()}
+        # One text for all namespaces: an agent keeps nine of them for each instance.
+        values |= {intern(pattern.format(scope=scope)): value for pattern, value in patterns.items()}
     return [Sysctl(namespace, name, value) for name, value in values.items()]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataplane.config.compose import Unreadable, compose
 from dataplane.config.node import Node
@@ -18,6 +18,12 @@ from dataplane.model.resource import Origin
 
 Path_ = tuple[str | int, ...]
 Document = TypeVar("Document", bound=BaseModel)
+
+
+class Model(BaseModel):
+    """A frozen part of such a file that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def read_document(path: Path, model: type[Document], manual: str) -> tuple[Document, Node]:

@@ -4,12 +4,12 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from dataplane.config.network import Network
+from dataplane.config.reading import adapter
 
 
 def schema() -> dict[str, Any]:
     """The schema of one file: with every key, its description and its default."""
-    generated = Network.model_json_schema(by_alias=True)
+    generated = adapter().json_schema(by_alias=True)
     _close_maps(generated)
     return {
         "$schema": GenerateJsonSchema.schema_dialect,

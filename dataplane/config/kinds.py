@@ -1,19 +1,35 @@
 """The types of fields: a parser of ``values`` together with the JSON Schema that an editor checks.
 
-A model says ``cidr: Prefix`` and needs no more; this module joins the two and decides nothing itself.
+A model says ``cidr: Prefix`` and needs no more; this module joins the two and decides nothing itself. What it says is
+in pydantic's form, and pydantic is imported only by whoever asks for that: the one who reads a file.
 """
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
-
 from dataplane.config import values
 from dataplane.model import names
 
+Handler = Callable[[Any], Any]
+"""From a type to its schema, or from that to its JSON Schema; pydantic's."""
 _ADDRESS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
+
+
+def _core() -> Any:
+    from pydantic_core import core_schema
+
+    return core_schema
+
+
+def function_before(adapt: Callable[[Any], Any], schema: Any) -> Any:
+    """A schema whose values go through a function first."""
+    return _core().no_info_before_validator_function(adapt, schema)
+
+
+def function_after(check: Callable[[Any], Any], schema: Any) -> Any:
+    """A schema whose results go through a function."""
+    return _core().no_info_after_validator_function(check, schema)
 
 
 class Kind:
@@ -28,10 +44,10 @@ class Kind:
         self._parser = parser
         self._schema = schema
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._parser)
+    def __get_pydantic_core_schema__(self, source: Any, handler: Handler) -> Any:
+        return _core().no_info_plain_validator_function(self._parser)
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Handler) -> dict[str, Any]:
         return dict(self._schema)
 
 
@@ -113,12 +129,31 @@ class Adapted:
         self._adapt = adapt
         self._second = second
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._adapt, handler(source))
+    def __get_pydantic_core_schema__(self, source: Any, handler: Handler) -> Any:
+        return function_before(self._adapt, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Handler) -> dict[str, Any]:
         own = dict(handler(schema))
         return {"anyOf": [own, self._second(own)]}
+
+
+class Choice:
+    """Metadata of a field that is one of several types, told apart by a tag.
+
+    Args:
+        types: by tag.
+        tag_of: the tag of a value that ``check`` has let through.
+        check: refuses, in words of the language, what is none of them.
+    """
+
+    def __init__(
+        self, types: Mapping[str, Any], tag_of: Callable[[Any], str | None], check: Callable[[Any], Any]
+    ) -> None:
+        self._types, self._tag_of, self._check = types, tag_of, check
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        choices = {tag: handler.generate_schema(one) for tag, one in self._types.items()}
+        return function_before(self._check, _core().tagged_union_schema(choices, self._tag_of))
 
 
 EmptyMap = Adapted(lambda value: {} if value is None else value, lambda own: {"type": "null"})

@@ -6,17 +6,18 @@ the errors of others nor makes up errors of its own.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dataplane.config.compose import Unreadable, compose
+from dataplane.config.loaded import Loaded
 from dataplane.config.merge import merge
 from dataplane.config.network import Network
 from dataplane.config.node import Node
 from dataplane.config.problem import InvalidConfig, Problem, path_text, sort_problems
 from dataplane.config.prune import prune
+from dataplane.config.reading import network_of
 from dataplane.config.rules.book import check
 from dataplane.config.rules.lookup import Lookup
 from dataplane.config.rules.next_hop import routes_gone
@@ -26,33 +27,6 @@ from dataplane.model.resource import NOWHERE, Origin
 
 _MAX_PASSES = 8
 """Each pass cuts at least one thing out; two are the rule, and the bound is against our own mistakes."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A configuration without errors.
-
-    Args:
-        network: the configuration itself.
-        warnings: what is probably not meant.
-        sources: the texts that it came from.
-        sha256: fingerprint of those texts; of a single file, what ``sha256sum`` prints.
-        root: the tree with the positions.
-    """
-
-    network: Network
-    warnings: tuple[Problem, ...]
-    sources: tuple[Source, ...]
-    sha256: str
-    root: Node
-
-    def origin(self, *path: str | int) -> Origin:
-        """The line that asks for a thing: of its key, or of the nearest known thing around it.
-
-        Args:
-            path: keys and list positions from the root, such as ``"vpcs", "vpc-a", "mtu"``.
-        """
-        return self.root.nearest(path).key_origin
 
 
 def load(paths: Sequence[str | Path]) -> Loaded:
@@ -133,7 +107,7 @@ def _validate(root: Node, problems: list[Problem]) -> tuple[Network | None, froz
     known = {problem.path for problem in problems}
     for _ in range(_MAX_PASSES):
         try:
-            return Network.model_validate(root.plain()), frozenset(broken)
+            return network_of(root.plain()), frozenset(broken)
         except ValidationError as error:
             faults = translate(error, root)
             problems += [fault.problem for fault in faults if not fault.is_echo and not _is_known(fault, known, broken)]
@@ -156,7 +130,7 @@ def _judge(network: Network, root: Node, broken: frozenset[tuple[str | int, ...]
     if gone:
         for path in sorted((path for path, _ in gone), key=lambda path: path[-1], reverse=True):
             root.remove(path)  # from the last one on, so that the positions of the others stay true
-        network = Network.model_validate(root.plain())
+        network = network_of(root.plain())
         lookup = Lookup(network, root, broken)
     problems += check(lookup)
     return network, problems

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-
 from dataplane.config.account import Account
-from dataplane.config.base import Model
+from dataplane.config.base import Model, key, model, remembering_model
 from dataplane.config.data_centre import DataCentre
 from dataplane.config.host import Host
 from dataplane.config.kinds import EmptyMap, Kind, ResourceId, Word
@@ -24,56 +22,57 @@ Profile = Literal["alibaba", "tencent"]
 Hook = Literal["auto", "tc", "xdp", "off"]
 
 
+@model
 class Datapath(Model):
     """The settings of the forwarder."""
 
-    hook: Annotated[Hook, Word("auto", "tc", "xdp", "off")] = Field(
+    hook: Annotated[Hook, Word("auto", "tc", "xdp", "off")] = key(
         default="auto",
         description="Where the forwarder sits: tc, xdp or off; auto is tc, or off on a host that cannot have it.",
     )
 
 
+@remembering_model
 class Network(Model):
     """Everything that the files describe."""
 
-    version: Annotated[Literal[1], Kind(parse_version, const=1)] = Field(description="The version of this language: 1.")
-    profile: Annotated[Profile, Word("alibaba", "tencent")] = Field(
+    version: Annotated[Literal[1], Kind(parse_version, const=1)] = key(description="The version of this language: 1.")
+    profile: Annotated[Profile, Word("alibaba", "tencent")] = key(
         default="alibaba", description="Whose rules hold where the clouds differ (R101-R111)."
     )
-    datapath: Annotated[Datapath, EmptyMap] = Field(default_factory=Datapath, description="How packets are forwarded.")
-    quotas: Annotated[Quotas, EmptyMap] = Field(default_factory=Quotas, description="How many of a thing there may be.")
-    accounts: Annotated[Mapping[ResourceId, Annotated[Account, EmptyMap]], EmptyMap] = Field(
+    datapath: Annotated[Datapath, EmptyMap] = key(default_factory=Datapath, description="How packets are forwarded.")
+    quotas: Annotated[Quotas, EmptyMap] = key(default_factory=Quotas, description="How many of a thing there may be.")
+    accounts: Annotated[Mapping[ResourceId, Annotated[Account, EmptyMap]], EmptyMap] = key(
         default_factory=dict, description="Who owns resources."
     )
-    hosts: Annotated[Mapping[ResourceId, Host], EmptyMap] = Field(
+    hosts: Annotated[Mapping[ResourceId, Host], EmptyMap] = key(
         default_factory=dict, description="The hosts of a network that spans several."
     )
-    regions: Annotated[Mapping[ResourceId, Annotated[Region, EmptyMap]], EmptyMap] = Field(
+    regions: Annotated[Mapping[ResourceId, Annotated[Region, EmptyMap]], EmptyMap] = key(
         default_factory=dict, description="Where things run."
     )
-    access_points: Annotated[Mapping[ResourceId, AccessPoint], EmptyMap] = Field(
+    access_points: Annotated[Mapping[ResourceId, AccessPoint], EmptyMap] = key(
         default_factory=dict, description="Where physical connections come in."
     )
-    vpcs: Annotated[Mapping[ResourceId, Vpc], EmptyMap] = Field(default_factory=dict, description="Private networks.")
-    services: Annotated[Mapping[ResourceId, Service], EmptyMap] = Field(
+    vpcs: Annotated[Mapping[ResourceId, Vpc], EmptyMap] = key(default_factory=dict, description="Private networks.")
+    services: Annotated[Mapping[ResourceId, Service], EmptyMap] = key(
         default_factory=dict, description="Cloud services behind 100.64.0.0/10 (R133)."
     )
-    data_centres: Annotated[Mapping[ResourceId, DataCentre], EmptyMap] = Field(
+    data_centres: Annotated[Mapping[ResourceId, DataCentre], EmptyMap] = key(
         default_factory=dict, description="What the other side of the lines must look like."
     )
-    physical_connections: Annotated[Mapping[ResourceId, PhysicalConnection], EmptyMap] = Field(
+    physical_connections: Annotated[Mapping[ResourceId, PhysicalConnection], EmptyMap] = key(
         default_factory=dict, description="Leased lines."
     )
-    vbrs: Annotated[Mapping[ResourceId, Vbr], EmptyMap] = Field(
+    vbrs: Annotated[Mapping[ResourceId, Vbr], EmptyMap] = key(
         default_factory=dict, description="Virtual border routers."
     )
-    peering_connections: Annotated[Mapping[ResourceId, PeeringConnection], EmptyMap] = Field(
+    peering_connections: Annotated[Mapping[ResourceId, PeeringConnection], EmptyMap] = key(
         default_factory=dict, description="Connections between two VPCs, or a VBR and a VPC."
     )
 
-    @model_validator(mode="before")
     @classmethod
-    def _quotas_of_profile(cls, value: Any) -> Any:
+    def adapt(cls, value: Any) -> Any:
         # R105: the profile changes a default, so it must be known before the quotas are read.
         if (
             isinstance(value, dict)

@@ -3,13 +3,11 @@
 In the file a next hop is a map with one key that names its type, or the bare word physical_connection.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
-from pydantic_core import CoreSchema
-
-from dataplane.config.base import Model
-from dataplane.config.kinds import ResourceId, Whole
+from dataplane.config.base import Model, model
+from dataplane.config.kinds import Choice, ResourceId, Whole
 from dataplane.config.problem import shown
 from dataplane.config.values import ID, refuse
 
@@ -22,60 +20,71 @@ LATER: Final = frozenset(
 DEFAULT_WEIGHT = 100
 
 
+@model
 class InstanceHop(Model):
     """An instance of the same VPC that forwards (R66)."""
 
     instance: ResourceId
 
 
+@model
 class RouterInterfaceHop(Model):
     """The VPC's or VBR's end of a peering connection: general routing (R49)."""
 
     router_interface: ResourceId
 
 
+@model
 class Member(Model):
     """A router interface in a load-balancing group."""
 
     router_interface: ResourceId
     weight: Annotated[int, Whole("a weight", 1, 255, "R51")] = DEFAULT_WEIGHT
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_id(cls, value: Any) -> Any:
+    def adapt(cls, value: Any) -> Any:
         return {"router_interface": value} if isinstance(value, str) else value
 
 
+@model
 class LoadBalanceHop(Model):
     """Two to four router interfaces that share the flows evenly (R51)."""
 
     members: tuple[Member, ...]
 
-    @model_validator(mode="before")
     @classmethod
-    def _unwrap(cls, value: Any) -> Any:
+    def adapt(cls, value: Any) -> Any:
         return {"members": value["load_balance"]} if isinstance(value, dict) and "load_balance" in value else value
 
 
+@model
 class ActiveStandbyHop(Model):
     """Exactly two router interfaces; the standby takes over when the active one fails (R50)."""
 
     active: ResourceId
     standby: ResourceId
 
-    @model_validator(mode="before")
     @classmethod
-    def _unwrap(cls, value: Any) -> Any:
+    def adapt(cls, value: Any) -> Any:
         return value["active_standby"] if isinstance(value, dict) and "active_standby" in value else value
 
 
+@model
 class PhysicalConnectionHop(Model):
     """The line of a VBR (R28)."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _unwrap(cls, value: Any) -> Any:
+    def adapt(cls, value: Any) -> Any:
         return {} if value == PHYSICAL_CONNECTION else value
+
+
+_CLASSES: Final[Mapping[str, type[Model]]] = {
+    "instance": InstanceHop,
+    "router_interface": RouterInterfaceHop,
+    "load_balance": LoadBalanceHop,
+    "active_standby": ActiveStandbyHop,
+    PHYSICAL_CONNECTION: PhysicalConnectionHop,
+}
 
 
 def _kind_of(value: Any) -> str | None:
@@ -84,8 +93,7 @@ def _kind_of(value: Any) -> str | None:
         return str(next(iter(value)))
     if value == PHYSICAL_CONNECTION:
         return PHYSICAL_CONNECTION
-    classes = zip((InstanceHop, RouterInterfaceHop, LoadBalanceHop, ActiveStandbyHop), KINDS, strict=True)
-    return next((kind for cls, kind in classes if isinstance(value, cls)), PHYSICAL_CONNECTION)
+    return next((kind for kind, cls in _CLASSES.items() if isinstance(value, cls)), None)
 
 
 def _check_shape(value: Any) -> Any:
@@ -117,10 +125,10 @@ def _comes_later(kind: str) -> Exception:
     return refuse(f"a next hop of type {kind} comes later", "D24", f"use one of {', '.join(KINDS)}")
 
 
-class _Schema:
+class _Choice(Choice):
     """The next hop as it is written, for editors: the models hold it unwrapped."""
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         member = _map({"router_interface": _id("The router interface."), "weight": _WEIGHT}, "router_interface")
         members = {
             "description": "Two to four router interfaces to VBRs that share the flows evenly (R51).",
@@ -160,15 +168,8 @@ def _map(properties: dict[str, Any], *required: str) -> dict[str, Any]:
 
 
 NextHop = Annotated[
-    Annotated[InstanceHop, Tag("instance")]
-    | Annotated[RouterInterfaceHop, Tag("router_interface")]
-    | Annotated[LoadBalanceHop, Tag("load_balance")]
-    | Annotated[ActiveStandbyHop, Tag("active_standby")]
-    | Annotated[PhysicalConnectionHop, Tag(PHYSICAL_CONNECTION)],
-    Discriminator(_kind_of),
-    BeforeValidator(_check_shape),
-    Field(description="Where packets to the destination go (R65)."),
-    _Schema(),
+    InstanceHop | RouterInterfaceHop | LoadBalanceHop | ActiveStandbyHop | PhysicalConnectionHop,
+    _Choice(_CLASSES, _kind_of, _check_shape),
 ]
 
 

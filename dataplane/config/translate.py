@@ -12,10 +12,9 @@ from dataplane.config.values import REFUSED
 from dataplane.config.vocabulary import LATER_KEYS, closest, did_you_mean, known_keys
 
 _KINDS = {
-    "model_type": "a map of keys",
+    "dataclass_type": "a map of keys",
     "mapping_type": "a map of keys",
     "dict_type": "a map of keys",
-    "model_attributes_type": "a map of keys",
     "tuple_type": "a list",
     "list_type": "a list",
 }
@@ -57,7 +56,7 @@ def _fault(kind: str, loc: Sequence[str | int], context: Mapping[str, Any], valu
         path = real_path(loc[:-1], root)
         return Fault(_refused(context, path, root, is_key=True), path)
     path = real_path(loc, root)
-    if kind == "extra_forbidden":
+    if kind == "unexpected_keyword_argument":
         meant = closest(str(path[-1]), known_keys(path[:-1]))
         path_meant = (*path[:-1], meant) if meant is not None else ()
         return Fault(_unknown_key(path, root), path, is_unknown_key=True, meant=path_meant)

@@ -7,11 +7,12 @@ remedy in its refusal. Nothing here knows where in the configuration a value sta
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, IPv6Address
-from typing import Any
-
-from pydantic_core import PydanticCustomError
+from typing import TYPE_CHECKING, Any
 
 from dataplane.config.problem import shown
+
+if TYPE_CHECKING:
+    from pydantic_core import PydanticCustomError
 
 REFUSED = "refused"
 """The type of our own errors among pydantic's."""
@@ -31,7 +32,7 @@ MAX_BANDWIDTH = 1_000_000_000_000
 """1 Tbps, in bits/s: beyond any link, and far from where 64 bits end."""
 
 
-def refuse(message: str, rule: str | None = None, remedy: str = "") -> PydanticCustomError:
+def refuse(message: str, rule: str | None = None, remedy: str = "") -> "PydanticCustomError":
     """An error that carries its rule and its remedy through pydantic.
 
     Args:
@@ -39,6 +40,8 @@ def refuse(message: str, rule: str | None = None, remedy: str = "") -> PydanticC
         rule: the number of the rule or decision, where there is one.
         remedy: what would be right.
     """
+    from pydantic_core import PydanticCustomError  # Late: whoever reads nothing does without pydantic.
+
     return PydanticCustomError(REFUSED, "{message}", {"message": message, "rule": rule, "remedy": remedy})
 
 

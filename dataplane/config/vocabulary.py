@@ -4,12 +4,12 @@ It answers "what could have been meant here?" for messages; nothing is checked h
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
-
+from dataplane.config.base import Model
 from dataplane.config.network import Network
 from dataplane.config.next_hop import UNWRAPPED
 
@@ -49,7 +49,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def known_keys(path: Sequence[str | int]) -> tuple[str, ...]:
     """The keys that a map at this path may have, in the order of the models."""
-    models: tuple[type[BaseModel], ...] = (Network,)
+    models: tuple[Any, ...] = (Network,)
     is_id_next = False
     for step in path:
         if is_id_next or isinstance(step, int):
@@ -58,7 +58,7 @@ def known_keys(path: Sequence[str | int]) -> tuple[str, ...]:
         if step in UNWRAPPED:
             models = (UNWRAPPED[step],)
             continue
-        annotations = [fields[step] for fields in map(_fields, models) if step in fields]
+        annotations = [known[step] for known in map(_fields, models) if step in known]
         if annotations:
             is_id_next = any(_is_map(annotation) for annotation in annotations)
             models = tuple(model for annotation in annotations for model in _models(annotation))
@@ -68,9 +68,10 @@ def known_keys(path: Sequence[str | int]) -> tuple[str, ...]:
 
 
 @cache
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
+def _fields(model: type[Model]) -> dict[str, Any]:
     """The annotations of a model's fields under the names that the file uses."""
-    return {str(field.validation_alias or name): field.annotation for name, field in model.model_fields.items()}
+    hints = get_type_hints(model)
+    return {field.metadata.get("validation_alias", field.name): hints[field.name] for field in fields(model)}
 
 
 def _is_map(annotation: Any) -> bool:
@@ -78,7 +79,7 @@ def _is_map(annotation: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models(annotation: Any) -> list[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]

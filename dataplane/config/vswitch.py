@@ -2,9 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
-from pydantic import Field
-
-from dataplane.config.base import Described
+from dataplane.config.base import Described, key, model
 from dataplane.config.kinds import Prefix, ResourceId
 
 SYSTEM_TABLE = "system"
@@ -29,11 +27,12 @@ def room_in(cidr: IPv4Network) -> int:
     return max(cidr.num_addresses - RESERVED_ADDRESSES, 0)
 
 
+@model
 class VSwitch(Described):
     """A prefix whose instances share a zone and a route table."""
 
-    zone: ResourceId = Field(description="The zone of the VPC's region that it is in.")
-    cidr: Prefix = Field(description="A part of the VPC's CIDR, /16 to /29 (R78).")
-    route_table: ResourceId = Field(
+    zone: ResourceId = key(description="The zone of the VPC's region that it is in.")
+    cidr: Prefix = key(description="A part of the VPC's CIDR, /16 to /29 (R78).")
+    route_table: ResourceId = key(
         default=SYSTEM_TABLE, description="The one route table that its instances use (R59); left out: system."
     )

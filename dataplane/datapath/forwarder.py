@@ -168,18 +168,19 @@ class Forwarder:
         """Take counters over from other maps, of numbers that have a place here. Legs are as the state says."""
         rooms = {name: libbpf.map_info(self._fds[name]).max_entries for name in _COUNTERS}
         for name in _COUNTERS:
-            rows = [row for row in other._per_cpu(name) if any(row[1]) and _number(row[0]) < rooms[name]]
+            rows = [row for row in other._per_cpu(name) if _number(row[0]) < rooms[name]]
             keys, values = b"".join(key for key, _ in rows), b"".join(value for _, value in rows)
             libbpf.update_batch(self._fds[name], keys, values, len(rows))
 
     def _counts(self, name: str) -> Iterator[tuple[int, Count]]:
         for key, data in self._per_cpu(name):
-            if any(data):
-                values = memoryview(data).cast("Q")
-                yield _number(key), Count(sum(values[::2]), sum(values[1::2]))
+            values = memoryview(data).cast("Q")
+            yield _number(key), Count(sum(values[::2]), sum(values[1::2]))
 
     def _per_cpu(self, name: str) -> Iterator[tuple[bytes, bytes]]:
-        return libbpf.read_all(self._fds[name], 4, _COUNT_BYTES * libbpf.possible_cpus())
+        """Keys and values of counters, of those that have counted anything."""
+        size = _COUNT_BYTES * libbpf.possible_cpus()
+        return libbpf.read_all(self._fds[name], 4, size, leaves_zeros_out=True)
 
 
 @contextmanager

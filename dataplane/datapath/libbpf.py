@@ -17,6 +17,8 @@ _TEST_RUN_BYTES = 65_536
 _ARRAY = 2
 _BATCH_ENTRIES = 4_096
 _BATCH_BYTES = 1 << 20
+_RUN = 32
+"""Values that are compared with zeros at once: of a port's counters, most are."""
 _NAME_BYTES = 15
 _LOG_BYTES = 1 << 20
 _LAST_WORDS = 1200
@@ -252,11 +254,14 @@ def update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
         _check(result, "writing many entries of a BPF map")
 
 
-def read_all(fd: int, key_bytes: int, value_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+def read_all(
+    fd: int, key_bytes: int, value_bytes: int, *, leaves_zeros_out: bool = False
+) -> Iterator[tuple[bytes, bytes]]:
     """Every entry of a map, many to a call. What changes meanwhile may be there or not.
 
     Args:
         value_bytes: the size of a value; of a per-CPU map, that of the values of all possible CPUs together.
+        leaves_zeros_out: entries whose value is nothing but zeros are not told, and cost next to nothing.
     """
     most = max(1, min(_BATCH_ENTRIES, _BATCH_BYTES // value_bytes))
     found_keys = ctypes.create_string_buffer(most * key_bytes)
@@ -274,12 +279,26 @@ def read_all(fd: int, key_bytes: int, value_bytes: int) -> Iterator[tuple[bytes,
         # Only what was filled in is copied, once.
         some_keys = ctypes.string_at(found_keys, count.value * key_bytes)
         some_values = ctypes.string_at(values, count.value * value_bytes)
-        for number in range(count.value):
+        wanted = _not_zero(some_values, value_bytes) if leaves_zeros_out else range(count.value)
+        for number in wanted:
             key = some_keys[number * key_bytes : (number + 1) * key_bytes]
             yield key, some_values[number * value_bytes : (number + 1) * value_bytes]
         if is_last:
             return
         before, after = after, places[after is places[0]]
+
+
+def _not_zero(values: bytes, value_bytes: int) -> Iterator[int]:
+    """The positions of values that have a byte that is not zero. Whole runs of zeros are passed over at once."""
+    run = _RUN * value_bytes
+    zeros = bytes(run)
+    for begin in range(0, len(values), run):
+        part = values[begin : begin + run]
+        if part == zeros[: len(part)]:
+            continue
+        for at in range(0, len(part), value_bytes):
+            if any(part[at : at + value_bytes]):
+                yield (begin + at) // value_bytes
 
 
 def delete(fd: int, key: bytes) -> None:

@@ -151,7 +151,7 @@ class _Reader:
                 loopback = link.loopback_in(links)
                 mark = loopback.alias if loopback is not None else ""
                 if loopback is not None and is_our_mark(mark):
-                    self._objects[key] = Namespace(name, mark, loopback.up)
+                    self._found(Namespace(name, mark, loopback.up))
                     self._view.our_namespaces.add(name)
                     self._read_namespace(socket, name, links, names.is_router_mark(mark), journey)
                 elif key in self._wanted.by_key or name in self._wanted.references:
@@ -192,12 +192,14 @@ class _Reader:
             self._read_tables(socket, name, links, is_router)
             self._read_tunnels(socket, name, links, journey)
             if is_router:
-                self._objects |= {seen.key: seen for seen in program.read(socket, name, links, self._programs)}
+                for seen in program.read(socket, name, links, self._programs):
+                    self._found(seen)
                 self._read_limits(socket, name, links)
             if self._programs.found is not None:
                 # Of a router, only what joins it to others: the door of a line's router is a far end.
                 ends = [one for one in links if not is_router or one.ifname.startswith(names.TRANSIT_PREFIX)]
-                self._objects |= {seen.key: seen for seen in offload.read(name, ends)}
+                for end in offload.read(name, ends):
+                    self._found(end)
         except HostError as error:
             raise HostError(f"cannot read the state {place(name)}: {error}") from error
         self.read_sysctls(name)
@@ -237,13 +239,13 @@ class _Reader:
                 key, text = seen
                 self._foreign[key] = text
             else:
-                self._objects[seen.key] = seen
+                self._found(seen)
 
     def _take(self, seen: Seen, is_router: bool) -> None:
         """Put one object where it belongs: ours, in our way, or of no concern."""
         item = seen.item
         if seen.is_ours or (is_router and isinstance(item, Rule) and rule.is_default(item)):
-            self._objects[item.key] = item
+            self._found(item)
             return
         if item.key in self._wanted.by_key:
             self._foreign[item.key] = foreign_sentence(item)
@@ -262,7 +264,17 @@ class _Reader:
             for wanted in self._wanted.sysctls.get(reference, ()):
                 found = tree.observe(wanted)
                 if found is not None:
-                    self._objects[found.key] = found
+                    self._found(found)
+
+    def _found(self, item: KernelObject) -> None:
+        """Note an object. One that is as it is desired is noted as the desired one: a network that is as it should be
+        takes no memory twice."""
+        key = item.key
+        wish = self._wanted.by_key.get(key)
+        if wish is not None and wish == item:
+            self._objects[wish.key] = wish
+        else:
+            self._objects[key] = item
 
     def read_host(self) -> None:
         """The namespace that the thread came from: parents and far ends of VLAN links, and sysctls.

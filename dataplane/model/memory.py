@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+CREATED_AT, CONNECTED_AT = "created_at", "connected_at"
+"""Of a peering connection (R167): when it was first applied, and since when both its ends are active; UTC, ISO 8601."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:

@@ -6,7 +6,7 @@ where a function makes rows, ``"fib": Plain("lookups and loading", {"T4": Kind.K
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lab.bench import bringup, failover, flip, forwarding, legs, sockets, tunnels
+from lab.bench import agent, bringup, failover, flip, forwarding, legs, sockets, tunnels
 from lab.bench.model import Group
 from lab.bench.row import rank
 
@@ -18,6 +18,7 @@ GROUPS: Mapping[str, Group] = {
     "vxlan": tunnels,
     "bringup": bringup,
     "failover": failover,
+    "agent": agent,
 }
 
 

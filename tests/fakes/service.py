@@ -28,6 +28,7 @@ from dataplane.model.observation import Foreign
 from dataplane.model.resource import Origin, Resource
 from dataplane.model.simulation import Count
 from dataplane.model.traffic import NamedTraffic
+from dataplane.observe.connections import ConnectionState, EndState
 from dataplane.observe.health import GroupHealth, Health, HealthState, LegHealth, ProberHealth
 from dataplane.observe.status import ResourceState
 from dataplane.plan.action import Action, Outcome, Verb
@@ -44,9 +45,21 @@ HEALTH = Health(
 ROUTE = KernelRoute("dp-vpc-vpc-a", 100, IPv4Network("10.0.0.0/8"), metric=5)
 
 
+_LONE_END = EndState("ri-a", "vpc vpc-a", "Disconnected")
+CONNECTION = ConnectionState("pc", "Disconnected", _LONE_END, None, 10_000_000, "2026-01-01T00:00:00+00:00", None)
+
+
 def status() -> Status:
     foreign = (Foreign(("link", "x"), "the link x is not ours"),)
-    return Status((STATE,), "ab" * 32, "2026-01-01T00:00:00+00:00", ("network.yaml",), foreign, traffic=TRAFFIC)
+    return Status(
+        (STATE,),
+        "ab" * 32,
+        "2026-01-01T00:00:00+00:00",
+        ("network.yaml",),
+        foreign,
+        traffic=TRAFFIC,
+        connections=(CONNECTION,),
+    )
 
 
 def planned(actions: int = 2) -> Planned:

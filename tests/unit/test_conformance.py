@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Issue 2, item 3, and what issues 4, 7 and 9 add.
 RULES = (
     "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R54 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 "
-    "R124-R130 R132 R134 R170 D2 D4-D24"
+    "R124-R130 R132 R134 R167 R170 D2 D4-D24"
 )
 
 PEERING, VBR, VPC = "unit/config/test_peering", "unit/config/test_vbr", "unit/config/test_vpc"
@@ -174,6 +174,11 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R130": ("sizes, times, messages, rates, jitter and loss are kept", f"{ACCEPT}_parse::*_r130_*"),
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
     "R170": ("the receiver's interface, second by second, without the first and the last", f"{ACCEPT}_judge::*_r170_*"),
+    "R167": (
+        "status of both ends, what was ordered, created at and connected at, with -o json",
+        f"{LIFE}::*_r167_*",
+        "unit/agent/test_session::*_r167_*",
+    ),
     "D2": (
         "with all legs down each is used as if up, but for those that drop",
         "unit/agent/test_legs::*_d2_*",

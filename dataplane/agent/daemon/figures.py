@@ -26,7 +26,7 @@ from dataplane.observe.metrics_sources import AgentFigures, MapFill, TableFigure
 _KEPT = "averages"
 _KEPT_EVERY_S = 60.0
 _SAMPLED_EVERY_S = 10.0
-"""An average of five minutes needs no more, and a thousand ports have 130,000 counters."""
+"""An average of five minutes needs no more."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

@@ -6,7 +6,8 @@ Owns what was last read and when it looks again. A text that changes while it is
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataplane.config import InvalidConfig, Loaded, load
+from dataplane.agent.reader import Reader
+from dataplane.config import InvalidConfig, Loaded
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -19,10 +20,11 @@ class Files:
 
     Args:
         paths: files, or folders of them.
+        reader: reads them.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
+    def __init__(self, paths: Sequence[Path], reader: Reader) -> None:
+        self._paths, self._reader = tuple(paths), reader
         self._seen: Signature | None = None
 
     def have_changed(self) -> bool:
@@ -34,11 +36,12 @@ class Files:
 
         Raises:
             InvalidConfig: they have errors.
+            HostError: the process that reads them died.
         """
         self._seen = self._signature()
         if not self._seen:
             return None
-        return load(self._paths)
+        return self._reader.load(self._paths)
 
     def _signature(self) -> Signature:
         found = []

@@ -16,11 +16,12 @@ from dataplane.agent.daemon.probing import Flip, Probing
 from dataplane.agent.executor import Driver, Progress, execute
 from dataplane.agent.journal import Journal
 from dataplane.agent.log import say
+from dataplane.agent.reader import Reader
 from dataplane.agent.report import Report
 from dataplane.agent.round import Round, Rounds, Way
 from dataplane.agent.store import State, Store
 from dataplane.compile.flip import flipped
-from dataplane.config import Loaded, load_sources
+from dataplane.config import Loaded
 from dataplane.errors import DataplaneError
 from dataplane.kernel.monitor import Monitor
 from dataplane.model.describe import describe, kind_of
@@ -59,9 +60,18 @@ class Keeper:
         monitor: tells of changes; told where to listen.
         probing: told what to probe.
         journal: what happened is appended to it.
+        reader: reads what was applied last.
     """
 
-    def __init__(self, store: Store, driver: Driver, monitor: Monitor, probing: Probing, journal: Journal) -> None:
+    def __init__(
+        self,
+        store: Store,
+        driver: Driver,
+        monitor: Monitor,
+        probing: Probing,
+        journal: Journal,
+        reader: Reader | None = None,
+    ) -> None:
         self.tally = Tally()
         self.loaded: Loaded | None = None
         self.here = ""
@@ -70,7 +80,7 @@ class Keeper:
         self.progress: Progress | None = None
         """Called before each stage of a round."""
         self._store, self._driver, self._monitor = store, driver, monitor
-        self._probing, self._journal = probing, journal
+        self._probing, self._journal, self._reader = probing, journal, reader or Reader()
         self._obstacles: frozenset[object] = frozenset()
         self._rounds = Rounds(store, driver, is_probing=True)
 
@@ -82,7 +92,7 @@ class Keeper:
             self._journal.append("agent", "agent", "state lost", cause=state.notice)
         if not state.applied.sources:
             return None, ""
-        return load_sources(state.applied.sources), state.applied.host
+        return self._reader.load_sources(state.applied.sources), state.applied.host
 
     def state(self) -> State:
         """What is remembered."""

@@ -9,7 +9,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataplane.agent.daemon import memory
@@ -22,8 +22,9 @@ from dataplane.agent.daemon.probing import Probing
 from dataplane.agent.journal import Journal
 from dataplane.agent.log import say
 from dataplane.agent.notify import Notifier
+from dataplane.agent.reader import Reader
 from dataplane.agent.report import Report
-from dataplane.config import InvalidConfig, Loaded, load_sources
+from dataplane.config import InvalidConfig, Loaded
 from dataplane.errors import DataplaneError
 from dataplane.kernel.monitor import Monitor
 
@@ -46,6 +47,7 @@ class Options:
         paths: the files it follows.
         host_of: which host this one is in a configuration; raises a ``DataplaneError`` where it is none of them.
         full_every_s: seconds from one comparison of everything to the next at the latest.
+        reader: reads configurations.
     """
 
     paths: tuple[Path, ...]
@@ -53,6 +55,7 @@ class Options:
     run_dir: Path
     host_of: Callable[[Loaded], str]
     full_every_s: float = FULL_EVERY_S
+    reader: Reader = field(default_factory=Reader)
 
 
 class Agent:
@@ -68,7 +71,7 @@ class Agent:
         self.options, self.keeper, self.probing, self.journal = options, keeper, probing, journal
         self.calls = Calls()
         self.confirmation = Confirmation(options.state_dir)
-        self.files = Files(options.paths)
+        self.files = Files(options.paths, options.reader)
         self.drill = Drill(probing)
         self.is_config_valid = True
         self.reloads = {"applied": 0, "refused": 0}
@@ -273,7 +276,7 @@ class Agent:
         pending = self.confirmation.pending
         if pending is None:
             return
-        loaded = load_sources(pending.sources) if pending.sources else None
+        loaded = self.options.reader.load_sources(pending.sources) if pending.sources else None
         say("nobody confirmed the last apply: going back to what was before it", level=logging.WARNING)
         self.apply(loaded, pending.here, "no confirmation came")
         self.confirmation.end()

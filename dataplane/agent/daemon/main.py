@@ -7,7 +7,7 @@ import faulthandler
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataplane.agent import lock
@@ -22,6 +22,7 @@ from dataplane.agent.daemon.service import AgentService
 from dataplane.agent.journal import Journal
 from dataplane.agent.log import say, set_up
 from dataplane.agent.notify import Notifier
+from dataplane.agent.reader import Reader
 from dataplane.agent.session import Session
 from dataplane.config import Loaded
 from dataplane.kernel import libc
@@ -41,6 +42,7 @@ class Start:
         metrics: address and port; None: nowhere.
         version: of the package, for whoever asks.
         full_every_s: seconds from one comparison of everything to the next at the latest.
+        reader: reads configurations; perhaps it has begun to read the files already.
     """
 
     paths: tuple[Path, ...]
@@ -50,6 +52,7 @@ class Start:
     metrics: tuple[str, int] | None
     version: str
     full_every_s: float = FULL_EVERY_S
+    reader: Reader = field(default_factory=Reader)
 
 
 def run(start: Start) -> None:
@@ -70,11 +73,11 @@ def run(start: Start) -> None:
         stack.callback(journal.close)
         probing = Probing()
         stack.callback(probing.close)
-        options = Options(start.paths, start.state_dir, start.run_dir, start.host_of, start.full_every_s)
-        agent = Agent(options, Keeper(store, driver, monitor, probing, journal), monitor, probing, journal, Notifier())
-        service = AgentService(
-            agent, Session(start.state_dir, start.run_dir, driver=driver, is_probing=True, store=store), start.version
-        )
+        reader = start.reader
+        options = Options(start.paths, start.state_dir, start.run_dir, start.host_of, start.full_every_s, reader)
+        keeper = Keeper(store, driver, monitor, probing, journal, reader)
+        agent = Agent(options, keeper, monitor, probing, journal, Notifier())
+        service = AgentService(agent, _session(start, driver, store), start.version)
         api = Api.of_this_host(start.run_dir, service)
         api.start()
         stack.callback(api.close)
@@ -90,3 +93,10 @@ def run(start: Start) -> None:
             say(journal.notice, level=logging.WARNING)
         memory.settle()
         agent.run()
+
+
+def _session(start: Start, driver: KernelDriver, store: PatientStore) -> Session:
+    """Looks at the host for callers, by what the agent has."""
+    return Session(
+        start.state_dir, start.run_dir, driver=driver, is_probing=True, store=store, read=start.reader.load_sources
+    )

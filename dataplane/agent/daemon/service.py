@@ -22,7 +22,6 @@ from dataplane.agent.daemon.loop import Agent
 from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.agent.session import Session
 from dataplane.compile.leg_order import LegGroup, granted, leg_groups
-from dataplane.config import load_sources
 from dataplane.errors import ConflictError, HostError
 from dataplane.observe.health import GroupHealth, Health
 
@@ -51,12 +50,12 @@ class AgentService:
 
     def plan(self, asked: PlanRequest) -> Planned:
         """What an apply would do."""
-        loaded = load_sources(asked.sources)
+        loaded = self._agent.options.reader.load_sources(asked.sources)
         return self._agent.calls.ask(lambda: self._session.plan(loaded, asked.here))
 
     def apply(self, asked: ApplyRequest, peer: Peer) -> ApplyResult:
         """Make the host as the files say, and keep it so."""
-        loaded = load_sources(asked.sources)
+        loaded = self._agent.options.reader.load_sources(asked.sources)
 
         def apply() -> ApplyResult:
             agent = self._agent

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,16 @@ def test_a_long_stage_has_its_own_patience_and_then_it_is_as_before(tmp_path: Pa
         ]
         Notifier({"NOTIFY_SOCKET": name}).busy(200)
         assert manager.recv(200) == b"WATCHDOG=1"
+
+
+def test_a_manager_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
+    """The kernel takes ten datagrams for it, and none after that."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        notifier.ready("all is well")
+        teller = threading.Thread(target=lambda: [notifier.status("still here") for _ in range(1_000)], daemon=True)
+        teller.start()
+        teller.join(5.0)
+        assert not teller.is_alive()
+        assert manager.recv(100).startswith(b"READY=1")

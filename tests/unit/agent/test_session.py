@@ -59,6 +59,23 @@ def test_a_second_apply_has_nothing_to_do_and_writes_nothing(host: Host) -> None
     assert (state.stat().st_mtime_ns, state.read_bytes()) == before
 
 
+def test_r167_status_has_both_ends_of_every_connection_and_their_dates(host: Host) -> None:
+    host.session().apply(network(PEERED))
+    first, second = host.session().status().connections[:2]
+    assert (first.id, first.status, first.connected_at) == ("pcx-1", "Active", first.created_at)
+    assert first.initiator is not None and first.acceptor is not None and first.created_at
+    assert (first.initiator.router_interface, first.initiator.router, first.initiator.status) == (
+        "ri-1",
+        "vpc vpc-1",
+        "Active",
+    )
+    host.session().apply(network(SUSPENDED))
+    changed, same = host.session().status().connections[:2]
+    assert changed.initiator is not None and changed.acceptor is not None
+    assert (changed.status, changed.initiator.status, changed.acceptor.status) == ("Inactive", "Inactive", "Active")
+    assert (changed.created_at, changed.connected_at, same) == (first.created_at, None, second)
+
+
 def test_what_is_raised_on_the_host_is_said_first(host: Host) -> None:
     planned = host.session().plan(network(PEERED))
     assert any("net.ipv4.neigh.default.gc_thresh3 >= 65536" in note for note in planned.notes)

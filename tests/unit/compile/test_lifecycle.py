@@ -3,6 +3,7 @@
 import pytest
 
 from dataplane.compile.lifecycle import forbidden_changes, remember
+from dataplane.model.memory import CONNECTED_AT, CREATED_AT, Memory
 from tests.fakes.networks import PEERED, desired, network
 from tests.fakes.walk import Walk
 
@@ -47,6 +48,24 @@ def test_d7_routes_are_available_rejected_or_blackhole() -> None:
     text = PEERED.replace("{destination: 172.16.0.0/12, next_hop: {router_interface: ri-2}}", "{destination: X}", 1)
     text = text.replace("{destination: X}", "{destination: 192.168.1.0/24, next_hop: {instance: ecs-2}}")
     assert states(text)["route vpc-2/system/192.168.1.0/24 (System)"] == "Rejected"
+
+
+def test_r167_a_connection_is_dated_once_and_anew_when_it_comes_back() -> None:
+    def dates(text: str, before: Memory, now: str, failed: tuple[str, ...] = ()) -> Memory:
+        return remember(network(text), desired(text), failed, before, now)
+
+    def of(memory: Memory) -> tuple[str | None, str | None]:
+        kind, name = "peering_connection", "pcx-1"
+        return memory.get(kind, name, CREATED_AT), memory.get(kind, name, CONNECTED_AT)
+
+    suspended = PEERED.replace("vpc: vpc-1}", "vpc: vpc-1, state: suspended}", 1)
+    failed = dates(PEERED, Memory(), "1st", ("vpc-1",))
+    made = dates(suspended, failed, "2nd")
+    joined = dates(PEERED, made, "3rd")
+    later = dates(PEERED, joined, "4th")
+    parted = dates(suspended, later, "5th")
+    found = [of(memory) for memory in (failed, made, joined, later, parted, dates(PEERED, parted, "6th"))]
+    assert found == [(None, None), ("2nd", None), ("2nd", "3rd"), ("2nd", "3rd"), ("2nd", None), ("2nd", "6th")]
 
 
 def changes(before: str, after: str) -> list[tuple[str | None, str]]:
