@@ -2,6 +2,7 @@
  *
  *   frame --> entry (dp_tc, dp_xdp): where is the frame, by which port did it come?
  *               --> decide(): port_admit, then router by router: TTL, fib_lookup, group_select, nexthop_admit
+ *               --> limit_check: the leg's limits, if any
  *               --> walk_count
  *               --> forward: rewrite, redirect | pass: the kernel, unchanged | drop
  *
@@ -21,7 +22,9 @@
 #include "lib/group.h"
 #include "lib/nexthop.h"
 #include "lib/trace.h"
+#include "lib/limit.h"
 #include "lib/walk.h"
+#include "lib/charge.h"
 #include "lib/rewrite.h"
 #include "lib/line.h"
 
@@ -53,7 +56,8 @@ int dp_tc(struct __sk_buff *skb)
     frame.is_tagged = skb->vlan_present;
     decide(&frame, &verdict, 1, 0);
     line_check(skb, &frame, &verdict);
-    trace_verdict(verdict.reason, verdict.out, verdict.ifindex, verdict.how);
+    limit_check(&frame, &verdict, 0);
+    trace_verdict(verdict.reason, verdict.out, verdict.ifindex, verdict.how, verdict.leaf);
     walk_count(&frame, &verdict, 1);
     if (verdict.reason >= DP_FIRST_DROP)
         return TC_ACT_SHOT;
@@ -64,6 +68,8 @@ int dp_tc(struct __sk_buff *skb)
     if ((void *)(ip + 1) > frame.end)
         return TC_ACT_SHOT;
     rewrite(ether, ip, &verdict, verdict.how != DP_HOW_LINE);
+    if (verdict.leaf)
+        skb->priority = DP_LEAF_CLASS + verdict.leaf - 1;
     if (verdict.how == DP_HOW_LINE)
         return line_redirect(&verdict, ip->destination);
     if (verdict.how == DP_HOW_PEER)
@@ -105,11 +111,12 @@ int dp_xdp(struct xdp_md *ctx)
     frame.bytes = frame.end - frame.data;
     frame.port = trace_port(ctx->ingress_ifindex - DP_IFINDEX_BASE);
     decide(&frame, &verdict, DP_MAX_ROUTERS, 1);
+    limit_check(&frame, &verdict, 1);
     if (verdict.reason < DP_FIRST_PASS)
         action = xdp_forward(&frame, &verdict);
     else
         action = verdict.reason < DP_FIRST_DROP ? XDP_PASS : XDP_DROP;
-    trace_verdict(verdict.reason, verdict.out, verdict.ifindex, verdict.how);
+    trace_verdict(verdict.reason, verdict.out, verdict.ifindex, verdict.how, verdict.leaf);
     walk_count(&frame, &verdict, DP_MAX_ROUTERS);
     return action;
 }

@@ -47,6 +47,7 @@ def with_forwarder(desired: Desired, loaded: Loaded, facts: HostFacts) -> Desire
     if facts.forwarder_lacks:
         raise InvalidConfig((_problem(loaded, facts),))
     state = compile_forwarding(desired, _learned(desired, facts))
+    state = replace(state, flow_table=loaded.network.datapath.flow_table)
     if not state.ports:
         return desired
     origin = loaded.origin("datapath", "hook")
@@ -80,7 +81,9 @@ def following(desired: Desired, present: Mapping[Key, KernelObject]) -> dict[Key
     programs = (wish.object for wish in desired.wanted.values() if isinstance(wish.object, PortProgram))
     is_xdp = any(program.hook == "xdp" for program in programs)
     veths = [wish.object for wish in there.values() if isinstance(wish.object, Veth)]
+    wished = [wish.object.forwarding for wish in desired.wanted.values() if isinstance(wish.object, ForwarderState)]
     state = compile_forwarding(replace(desired, wanted=there))
+    state = replace(state, flow_table=wished[0].flow_table) if wished else state
     objects = forwarder_objects(state, veths if is_xdp else None)
     return {item.key: Wanted(item, RESOURCE, NOWHERE, nobody) for item in objects}
 

@@ -30,6 +30,7 @@ from dataplane.model.forwarding import (
 )
 from dataplane.model.ids import IdKind, Numbering
 from dataplane.model.kernel import KernelRoute, Nexthop, NexthopGroup, RouteType, Rule
+from dataplane.model.limit import Limit
 
 NOBODY = IPv4Address(0)
 """The allowed source of a port whose instance has no address: nothing comes from 0.0.0.0 that could be forwarded."""
@@ -65,6 +66,7 @@ class _Compiler:
         self._hops: dict[int, Hop] = {}
         self._groups: dict[int, Group] = {}
         self._states: dict[int, LegState] = {}
+        self._limits: dict[int, Limit] = {}
         self._down = desired.leg_states
 
     def compile(self) -> Forwarding:
@@ -80,8 +82,9 @@ class _Compiler:
             self._states,
             {leg: self._name("leg", leg) for leg in self._states},
             self._probed,
-            self._numbering.book(),
-            self._used | self._numbering.used,
+            self._limits,
+            book=self._numbering.book(),
+            used=self._used | self._numbering.used,
         )
 
     def _name(self, kind: IdKind, number: int) -> str:
@@ -220,6 +223,9 @@ class _Compiler:
         else:
             self._hops[number] = self._hop(number, link, item.via, item.id)
             self._states[item.id] = self._down.get(self._name("leg", item.id), LegState.UP)
+            shaper = self._scene.shapers.get((item.namespace, link.ifname))
+            if shaper is not None and (shaper.flow or shaper.bandwidth):
+                self._limits[item.id] = Limit(shaper.flow, shaper.bandwidth, shaper.leaves)
         return number
 
     def _group(self, item: NexthopGroup) -> int:

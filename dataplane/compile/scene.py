@@ -21,6 +21,7 @@ from dataplane.model.kernel import (
     Nexthop,
     NexthopGroup,
     Rule,
+    Shaper,
     Sysctl,
     Veth,
     VethEnd,
@@ -83,6 +84,7 @@ class Scene:
         self.nexthops: dict[tuple[str, int], Nexthop | NexthopGroup] = {}
         self.neighbours: dict[Place, dict[IPv4Address, str]] = defaultdict(dict)
         self.permanent: dict[Place, list[IPv4Address]] = defaultdict(list)
+        self.shapers: dict[Place, Shaper] = {}
         self._checked: set[Place] = set()
         for item in everything:
             self._add(item, learned)
@@ -114,6 +116,8 @@ class Scene:
         elif isinstance(item, Neighbour):
             self.neighbours[item.namespace, item.ifname][item.address] = item.mac
             self.permanent[item.namespace, item.ifname].append(item.address)
+        elif isinstance(item, Shaper):
+            self.shapers[item.namespace, item.ifname] = item
         elif isinstance(item, Sysctl) and item.ifname and item.name.endswith("/rp_filter") and item.value == "1":
             self._checked.add((item.namespace, item.ifname))
 

@@ -93,9 +93,9 @@ def _limited_routers(c: Compilation) -> dict[Router, list[tuple[str, str, Limits
 
 def _leaves(c: Compilation, limits: list[Limits]) -> int:
     """How many leaves the shapers of a router have: where a hash alone holds flows to a cap, so many that they seldom
-    share one.
+    share one. At XDP it does so for TCP beyond its cap, which the kernel forwards.
     """
-    is_forwarded = c.network.datapath.hook != "off" and not c.facts.forwarder_lacks
+    is_forwarded = c.network.datapath.hook not in ("off", "xdp") and not c.facts.forwarder_lacks
     is_capped = any(one.flow for one in limits)
     return KERNEL_LEAVES if is_capped and not is_forwarded else FORWARDER_LEAVES
 

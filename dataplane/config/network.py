@@ -8,7 +8,7 @@ from dataplane.config.account import Account
 from dataplane.config.base import Model, key, model, remembering_model
 from dataplane.config.data_centre import DataCentre
 from dataplane.config.host import Host
-from dataplane.config.kinds import EmptyMap, Kind, ResourceId, Word
+from dataplane.config.kinds import EmptyMap, Kind, ResourceId, Whole, Word
 from dataplane.config.peering import PeeringConnection, RouterInterface
 from dataplane.config.physical_connection import PhysicalConnection
 from dataplane.config.quotas import TENCENT_PEERINGS_PER_VPC, Quotas
@@ -17,6 +17,7 @@ from dataplane.config.service import Service
 from dataplane.config.values import parse_version
 from dataplane.config.vbr import Vbr
 from dataplane.config.vpc import Vpc
+from dataplane.model.limit import FLOW_TABLE
 
 Profile = Literal["alibaba", "tencent"]
 Hook = Literal["auto", "tc", "xdp", "off"]
@@ -29,6 +30,10 @@ class Datapath(Model):
     hook: Annotated[Hook, Word("auto", "tc", "xdp", "off")] = key(
         default="auto",
         description="Where the forwarder sits: tc, xdp or off; auto is tc, or off on a host that cannot have it.",
+    )
+    flow_table: Annotated[int, Whole("a number of flows", 1_024, 4_194_304, "D4")] = key(
+        default=FLOW_TABLE,
+        description="Flows at once that have a limit of their own in the forwarder (D4), 32 bytes each.",
     )
 
 

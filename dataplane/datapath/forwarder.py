@@ -12,12 +12,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from dataplane.datapath import forwarding_maps as maps
-from dataplane.datapath import libbpf, loader
+from dataplane.datapath import libbpf, limit_maps, limiter, loader
 from dataplane.datapath.forwarding_maps import Sizes
+from dataplane.datapath.limit_maps import WAYS
+from dataplane.datapath.limiter import LimitCount
 from dataplane.datapath.update import Content, NoRoomError, Update, update
 from dataplane.errors import HostError
 from dataplane.model.forwarding import BUCKETS, REASONS, Forwarding, LegState, Reason
@@ -28,7 +30,6 @@ PROGRAMS: Mapping[Hook, str] = {"tc": maps.TC, "xdp": maps.XDP}
 
 _NAME = "datapath"
 _FULL = frozenset({errno.E2BIG, errno.ENOSPC, errno.ENOMEM})
-_COUNT_BYTES = 16
 _COUNTERS = ("dp_reason", "dp_leg_count")
 _MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
 _MEMBARRIER_CMD_GLOBAL = 1
@@ -73,6 +74,15 @@ class Forwarder:
         """The descriptor of ``dp_leg``, good for as long as this is open."""
         return self._fds["dp_leg"]
 
+    @property
+    def flows_fd(self) -> int | None:
+        """The descriptor of ``dp_flow``, likewise; None where no leg has a limit."""
+        return self._fds.get("dp_flow")
+
+    def limit_counters(self) -> dict[int, LimitCount]:
+        """Leg id -> what its limits did, over all CPUs; only those where they did anything."""
+        return limiter.counts(self._fds["dp_limit_count"]) if self._sizes.flows else {}
+
     def program_ids(self) -> dict[Hook, int]:
         """The kernel's numbers of the programs."""
         return {hook: libbpf.program_id(self._fds[name]) for hook, name in PROGRAMS.items()}
@@ -92,12 +102,22 @@ class Forwarder:
             HostError: a map is full, or the kernel has no memory for it.
         """
         for name, entries in change.writes:
+            if not entries.count:
+                continue
+            if name == "dp_limit":
+                limiter.write(self._fds[name], entries)
+                continue
             with self._naming(name):
                 libbpf.update_batch(self._fds[name], entries.keys, entries.values, entries.count)
         for key in change.deletions:
             libbpf.delete(self._fds["dp_fib"], key)
         if change.is_replacing:
             _wait_for_packets()
+
+    def begin(self) -> None:
+        """What fresh maps need once, whatever the state: nothing where there are no limits."""
+        if self._sizes.flows:
+            limiter.begin(self._fds["dp_limit_base"])
 
     def has_device(self, port: int, ifindex: int) -> bool:
         """Whether XDP can send to a port; the entry went with the device, if that was made anew."""
@@ -132,6 +152,7 @@ class Forwarder:
             self._values("dp_group_slot"),
             dict(self._entries("dp_fib")),
             self._values("dp_port"),
+            self._values("dp_limit") if self._sizes.flows else (),
         )
 
     def _values(self, name: str) -> tuple[bytes, ...]:
@@ -166,8 +187,9 @@ class Forwarder:
 
     def carry_from(self, other: "Forwarder") -> None:
         """Take counters over from other maps, of numbers that have a place here. Legs are as the state says."""
-        rooms = {name: libbpf.map_info(self._fds[name]).max_entries for name in _COUNTERS}
-        for name in _COUNTERS:
+        both = (*_COUNTERS, *(("dp_limit_count",) if self._sizes.flows and other._sizes.flows else ()))
+        rooms = {name: libbpf.map_info(self._fds[name]).max_entries for name in both}
+        for name in both:
             rows = [row for row in other._per_cpu(name) if _number(row[0]) < rooms[name]]
             keys, values = b"".join(key for key, _ in rows), b"".join(value for _, value in rows)
             libbpf.update_batch(self._fds[name], keys, values, len(rows))
@@ -179,7 +201,7 @@ class Forwarder:
 
     def _per_cpu(self, name: str) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values of counters, of those that have counted anything."""
-        size = _COUNT_BYTES * libbpf.possible_cpus()
+        size = libbpf.map_info(self._fds[name]).value_size * libbpf.possible_cpus()
         return libbpf.read_all(self._fds[name], 4, size, leaves_zeros_out=True)
 
 
@@ -261,6 +283,7 @@ def settle(state: Forwarding) -> None:
 
     def fill(folder: Path) -> None:
         with opened(folder, sizes, maps.spec(sizes).maps) as fresh:
+            fresh.begin()
             fresh.write(fresh.update_to(state))
             if present is not None:
                 with opened(present.folder, present.sizes, maps.spec(present.sizes).maps) as old:
@@ -295,6 +318,8 @@ def _read(folder: Path) -> _Present | None:
     """A folder's maps by the kernel's own record; None where one is missing or of another shape."""
     try:
         infos = {name: _info(folder / name) for name in maps.spec(_SMALLEST).maps}
+        flows = WAYS * _info(folder / "dp_flow").max_entries if (folder / "dp_flow").exists() else 0
+        infos |= {name: _info(folder / name) for name in limit_maps.specs()} if flows else {}
     except OSError:
         return None
     sizes = Sizes(
@@ -304,6 +329,7 @@ def _read(folder: Path) -> _Present | None:
         infos["dp_group"].max_entries,
         infos["dp_leg"].max_entries,
         (infos["dp_group_slot"].value_size - 8) // (8 + BUCKETS),
+        flows,
     )
     for name, wanted in maps.spec(sizes).maps.items():
         if wanted.sizes != (infos[name].key_size, infos[name].value_size):
@@ -338,6 +364,7 @@ def _roomy(state: Forwarding) -> Sizes:
         _double(len(state.groups), least.groups),
         least.legs,
         least.members,
+        least.flows,
     )
 
 
@@ -347,14 +374,8 @@ def _double(count: int, least: int) -> int:
 
 def _grown(wanted: Sizes, present: Sizes) -> Sizes:
     """Larger than what was too small: also where that was full of what nobody has cleared away."""
-    larger = Sizes(
-        max(wanted.ports, present.ports),
-        max(wanted.routes, present.routes),
-        max(wanted.hops, present.hops),
-        max(wanted.groups, present.groups),
-        max(wanted.legs, present.legs),
-        max(wanted.members, present.members),
-    )
+    # The table of flows is the one size that a file sets, and so may be made smaller.
+    larger = replace(Sizes(*map(max, astuple(wanted), astuple(present))), flows=wanted.flows)
     if larger != present:
         return larger
     return replace(present, routes=2 * present.routes, hops=2 * present.hops, groups=2 * present.groups)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from dataplane.datapath import limit_maps
 from dataplane.datapath.layout import MapSpec
 from dataplane.datapath.loader import ProgramSpec
 from dataplane.model.forwarding import BUCKETS, MAX_ROUTERS, REASONS, Forwarding, Group, Hop, Leaf, Port, bucket_orders
@@ -88,6 +89,9 @@ class Trace(ctypes.Structure):
         ("ifindex", _u32),
         ("how", _u32),
         ("step", TraceStep * MAX_ROUTERS),
+        ("now", _u64),
+        ("leaf", _u32),
+        ("zero", _u32),
     )
 
 
@@ -99,6 +103,7 @@ class Sizes:
         ports: one more than the highest port id; likewise for hops, groups and legs.
         routes: of all tables together.
         members: of the largest group.
+        flows: that the table of limits has room for; 0: nothing of limits is compiled in.
     """
 
     ports: int
@@ -107,6 +112,7 @@ class Sizes:
     groups: int
     legs: int
     members: int
+    flows: int = 0
 
     @classmethod
     def of(cls, state: Forwarding) -> "Sizes":
@@ -118,6 +124,7 @@ class Sizes:
             _room(max(state.groups, default=0) + 1, 16),
             _room(max(state.legs, default=0) + 1, 16),
             _room(max((len(group.members) for group in state.groups.values()), default=0), 4),
+            _room(state.flow_table, limit_maps.WAYS) if state.limits else 0,
         )
 
     @property
@@ -130,6 +137,7 @@ class Sizes:
             "DP_GROUPS": self.groups,
             "DP_LEGS": self.legs,
             "DP_MEMBERS": self.members,
+            **limit_maps.defines(self.flows),
         }
 
 
@@ -163,6 +171,7 @@ def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
         "dp_reason": MapSpec(_u32, _Count),
         "dp_tx": MapSpec(_u32, _u32),
         "dp_line": MapSpec(_u32, _LineAnswer),
+        **(limit_maps.specs() if sizes.flows else {}),
     }
     defines = sizes.defines
     if is_traced:
@@ -185,7 +194,9 @@ def entries(state: Forwarding, sizes: Sizes) -> Mapping[str, Entries]:
 
     What no entry names stays zero, which every lookup takes for absent.
     """
+    limits = {"dp_limit": _join((_number(leg), value) for leg, value in limit_maps.limit_rows(state.limits))}
     return {
+        **(limits if sizes.flows else {}),
         "dp_leg": _join((_number(leg), bytes([value])) for leg, value in state.legs.items()),
         "dp_nexthop": _join((_number(hop.id), bytes(_hop(hop))) for hop in state.hops.values()),
         "dp_group_slot": _join((_number(group.id), _group(group, sizes.members)) for group in state.groups.values()),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from dataplane.datapath import forwarding_maps as maps
-from dataplane.datapath import libbpf, loader
+from dataplane.datapath import libbpf, limiter, loader
 from dataplane.model.forwarding import REASONS, Forwarding, How, Leaf, LegState, Reason, Verdict
 from dataplane.model.simulation import Count, Hook, Run, Step
 
@@ -45,6 +45,15 @@ class Simulator:
     def map(self, name: str) -> int:
         """The descriptor of a map, good for as long as this is open."""
         return self._fds[name]
+
+    def set_clock(self, now_ns: int) -> None:
+        """Say what time it is for limits (D4), in ns: a run has no clock of its own."""
+        self._trace.now = now_ns
+
+    @property
+    def leaf(self) -> int:
+        """The leaf of its leg's shaper that the last run's packet waits in, from 1; 0: it does not."""
+        return int(self._trace.leaf)
 
     def set_leg(self, leg: int, state: LegState) -> None:
         """Say that a leg is up, down or gone: one byte."""
@@ -105,5 +114,7 @@ def simulator(state: Forwarding, sizes: maps.Sizes | None = None) -> Iterator[Si
     with loader.tried(maps.spec(room, is_traced=True)) as fds:
         # The memory goes with the last look at it, not by a close: a failing test still holds a step of it.
         found = Simulator(fds, room, mmap.mmap(fds["dp_trace"], mmap.PAGESIZE))
+        if room.flows:
+            limiter.begin(fds["dp_limit_base"])
         found.fill(state)
         yield found

@@ -20,7 +20,14 @@ from dataplane.datapath.forwarding_maps import Entries, Sizes
 from dataplane.model.forwarding import Forwarding, Group, Leaf, LeafKind, LegState, Member, Table
 
 _U32 = struct.Struct("=I")
-_WORDS = {"dp_leg": "leg", "dp_nexthop": "next hop", "dp_group": "group", "dp_fib": "route", "dp_port": "port"}
+_WORDS = {
+    "dp_leg": "leg",
+    "dp_nexthop": "next hop",
+    "dp_group": "group",
+    "dp_fib": "route",
+    "dp_port": "port",
+    "dp_limit": "limit",
+}
 
 
 _BADNESS: Mapping[int, int] = {LegState.UP: 0, LegState.DOWN: 1, LegState.DROPPED: 2, LegState.GONE: 2}
@@ -42,6 +49,7 @@ class Content:
         groups: values by slot.
         routes: key -> value.
         ports: values by port id.
+        limits: values by leg; none where nothing of limits is compiled in.
     """
 
     legs: bytes
@@ -50,6 +58,7 @@ class Content:
     groups: tuple[bytes, ...]
     routes: Mapping[bytes, bytes]
     ports: tuple[bytes, ...]
+    limits: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,9 @@ def update(state: Forwarding, sizes: Sizes, content: Content) -> Update:
         # A leg that comes back: its groups lead to its next hop only now, and before that to a blackhole.
         ("dp_leg", found),
         ("dp_fib", routes),
-        ("dp_port", _ports(wanted["dp_port"], content)),
+        ("dp_port", _changed(wanted["dp_port"], content.ports)),
+        # Each number of a limit is right alone: a flow meets the old rate or the new one.
+        ("dp_limit", _changed(wanted.get("dp_limit", {}), content.limits)),
     )
     is_replacing = bool(gone or slots) or any(key in content.routes for key in routes)
     return Update(tuple((name, _entries(rows)) for name, rows in writes), gone, is_replacing)
@@ -129,6 +140,8 @@ def _check_ids(state: Forwarding, sizes: Sizes) -> None:
     )
     if any(number >= room for number, room in highest):
         raise NoRoomError("dp_port, dp_leg or dp_group")
+    if state.limits and maps.Sizes.of(state).flows != sizes.flows:
+        raise NoRoomError("dp_flow")
 
 
 def _with_slots(state: Forwarding, sizes: Sizes, content: Content) -> Forwarding:
@@ -224,9 +237,9 @@ def _legs(state: Forwarding, content: Content) -> tuple[dict[bytes, bytes], dict
     return lost, found
 
 
-def _ports(wanted: Mapping[bytes, bytes], content: Content) -> dict[bytes, bytes]:
-    """Ports that differ, and those that nobody has any more."""
-    present = {_bytes(port): value for port, value in enumerate(content.ports)}
+def _changed(wanted: Mapping[bytes, bytes], values: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    """Ports or limits that differ, and those that nobody has any more."""
+    present = {_bytes(number): value for number, value in enumerate(values)}
     changed = {key: value for key, value in wanted.items() if present[key] != value}
     gone = {key: bytes(len(value)) for key, value in present.items() if any(value) and key not in wanted}
     return changed | gone

@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
 from dataplane.model.ids import IdBook, IdName
+from dataplane.model.limit import FLOW_TABLE, Limit
 
 BUCKETS = 256
 """Slots of a group that flows hash to, in both paths (``NexthopGroup.buckets``)."""
@@ -45,6 +46,7 @@ class Reason(IntEnum):
     NO_NEIGHBOUR = 19
     KERNEL_ONLY = 20
     TOO_MANY_ROUTERS = 21
+    SHAPED = 22
     NO_PORT = 32
     SHORT = 33
     TAGGED = 34
@@ -56,6 +58,7 @@ class Reason(IntEnum):
     BAD_CHECKSUM = 40
     BLACKHOLE = 41
     REFUSED = 42
+    LIMIT = 43
 
     @property
     def verdict(self) -> Verdict:
@@ -92,6 +95,7 @@ _WORDS = {
     Reason.NO_NEIGHBOUR: "the next hop's MAC is not known yet; the kernel asks for it",
     Reason.KERNEL_ONLY: "a way that only the kernel can go",
     Reason.TOO_MANY_ROUTERS: f"more than {MAX_ROUTERS} routers in a row (D17); the kernel's",
+    Reason.SHAPED: "over its limit (D4); it waits in the kernel's shaper",
     Reason.NO_PORT: "came in by a port that has no entry",
     Reason.SHORT: "cut off within its headers",
     Reason.TAGGED: "with a VLAN tag on a port that speaks none",
@@ -103,6 +107,7 @@ _WORDS = {
     Reason.BAD_CHECKSUM: "a wrong header checksum",
     Reason.BLACKHOLE: "into a blackhole: its next hop is gone or suspended",
     Reason.REFUSED: "that the kernel could not send",
+    Reason.LIMIT: "over its flow's limit (D4)",
 }
 
 
@@ -316,6 +321,8 @@ class Forwarding:
         legs: leg id -> state.
         leg_names: leg id -> the router interface that it is.
         probed: legs that a prober has found up or down and stored so in the map: it is quicker than who writes this.
+        limits: leg id -> what it allows; legs without a limit are not in it.
+        flow_table: room for flows, where there are limits: a power of two.
         book: the id book with the numbers that next hops were given; to be remembered before anything is written.
         used: the names in it that this state uses.
     """
@@ -327,6 +334,8 @@ class Forwarding:
     legs: Mapping[int, LegState] = field(default_factory=dict)
     leg_names: Mapping[int, str] = field(default_factory=dict)
     probed: frozenset[int] = frozenset()
+    limits: Mapping[int, Limit] = field(default_factory=dict)
+    flow_table: int = FLOW_TABLE
     book: IdBook = field(default_factory=IdBook)
     used: frozenset[IdName] = frozenset()
 

@@ -23,6 +23,7 @@ enum dp_reason {
     DP_NO_NEIGHBOUR = 19,
     DP_KERNEL_ONLY = 20,
     DP_TOO_MANY_ROUTERS = 21,
+    DP_SHAPED = 22,
 
     /* 32 to 63: dropped */
     DP_NO_PORT = 32,
@@ -36,6 +37,7 @@ enum dp_reason {
     DP_BAD_CHECKSUM = 40,
     DP_BLACKHOLE = 41,
     DP_REFUSED = 42,
+    DP_LIMIT = 43,
 };
 
 #define DP_FIRST_PASS 8

@@ -20,6 +20,9 @@ struct dp_trace {
     __u32 ifindex;
     __u32 how;
     struct dp_trace_step step[8];
+    __u64 now; /* in: the clock of limits, in ns */
+    __u32 leaf;
+    __u32 zero;
 };
 
 BPF_F_TABLE("array", __u32, struct dp_trace, dp_trace, 1, BPF_F_MMAPABLE);
@@ -38,6 +41,16 @@ static __always_inline __u32 trace_port(__u32 port)
 #endif
     return port;
 }
+
+#ifdef DP_TRACE
+static __always_inline __u64 trace_now(void)
+{
+    __u32 zero = 0;
+    struct dp_trace *trace = dp_trace.lookup(&zero);
+
+    return trace ? trace->now : 0;
+}
+#endif
 
 static __always_inline void trace_router(__u32 number, __u32 port)
 {
@@ -83,7 +96,7 @@ static __always_inline void trace_route(__u32 table, __u32 leaf, __u32 group, __
 #endif
 }
 
-static __always_inline void trace_verdict(__u32 reason, __u32 out, __u32 ifindex, __u32 how)
+static __always_inline void trace_verdict(__u32 reason, __u32 out, __u32 ifindex, __u32 how, __u32 leaf)
 {
 #ifdef DP_TRACE
     __u32 zero = 0;
@@ -94,6 +107,7 @@ static __always_inline void trace_verdict(__u32 reason, __u32 out, __u32 ifindex
         trace->out = out;
         trace->ifindex = ifindex;
         trace->how = how;
+        trace->leaf = leaf;
     }
 #endif
 }

@@ -6,6 +6,9 @@ struct dp_verdict {
     __u32 routers; /* that decrement the TTL */
     __u32 port[DP_MAX_ROUTERS]; /* where it came into each */
     __u32 leg[DP_MAX_ROUTERS];  /* that it left each by; 0: none */
+    __u32 limited;    /* the leg among them that has a limit; 0: none */
+    __u32 limited_at; /* the router that it is of, from 0 */
+    __u32 leaf;       /* of that leg's shaper, that it has to wait in; 0: none */
     /* Of the last router. */
     __u32 ifindex;
     __u32 out;
@@ -93,7 +96,6 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
         verdict->reason = ip->ttl <= 1 + i ? DP_TTL : walk_route(port->table, ip->destination, hash, &nexthop);
         if (verdict->reason != DP_FORWARDED || !nexthop)
             return;
-        /* Meters and flow caps of the connection that it leaves by come here: one look at nexthop->leg. */
         verdict->reason = nexthop_admit(nexthop, bytes);
         if (verdict->reason != DP_FORWARDED)
             return;
@@ -104,6 +106,16 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
             nexthop = before;
             trace_back(i);
             break;
+        }
+        /* Two legs with limits are two walks: else what waits for the second would pay for the first again. */
+        if (limit_has(nexthop->leg)) {
+            if (verdict->limited && before) {
+                nexthop = before;
+                trace_back(i);
+                break;
+            }
+            verdict->limited = nexthop->leg;
+            verdict->limited_at = i;
         }
         before = nexthop;
         verdict->leg[i] = nexthop->leg;

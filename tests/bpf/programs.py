@@ -15,6 +15,7 @@ atexit.register(_open.close)
 
 _PLAIN = ("dp_port", "dp_nexthop", "dp_group", "dp_group_slot", "dp_leg")
 _PER_CPU = ("dp_reason", "dp_leg_count")
+_OF_LIMITS = ("dp_limit", "dp_limit_state", "dp_flow", "dp_leaf", "dp_limit_count")
 
 
 @contextmanager
@@ -24,16 +25,16 @@ def filled(state: Forwarding, sizes: Sizes | None = None) -> Iterator[Simulator]
     there = _loaded.get(room)
     if there is None:
         there = _loaded[room] = _open.enter_context(simulator(Forwarding(), room))
-    _empty(there)
+    _empty(there, (*_PLAIN, *_PER_CPU, *(_OF_LIMITS if room.flows else ())))
     there.fill(state)
     yield there
 
 
-def _empty(there: Simulator) -> None:
-    for name in (*_PLAIN, *_PER_CPU):
+def _empty(there: Simulator, names: tuple[str, ...]) -> None:
+    for name in names:
         fd = there.map(name)
         info = libbpf.map_info(fd)
-        size = libbpf.possible_cpus() * info.value_size if name in _PER_CPU else info.value_size
+        size = libbpf.possible_cpus() * info.value_size if name in (*_PER_CPU, "dp_limit_count") else info.value_size
         keys = b"".join(index.to_bytes(4, "little") for index in range(info.max_entries))
         libbpf.update_batch(fd, keys, bytes(size * info.max_entries), info.max_entries)
     fib = there.map("dp_fib")

@@ -36,8 +36,9 @@ def verified(fd: int) -> int:
 @pytest.mark.parametrize(
     ("members", "is_traced", "most"), [(1, False, MOST), (4, False, MOST), (4, True, MOST), (64, False, MOST_OF_64)]
 )
-def test_every_set_of_sizes_loads(members: int, is_traced: bool, most: int) -> None:
-    with loader.tried(maps.spec(Sizes(1024, 1_000_000, 1024, 64, 64, members), is_traced=is_traced)) as fds:
+@pytest.mark.parametrize("flows", [0, 65_536], ids=["no limits", "limits"])
+def test_every_set_of_sizes_loads(members: int, is_traced: bool, most: int, flows: int) -> None:
+    with loader.tried(maps.spec(Sizes(1024, 1_000_000, 1024, 64, 64, members, flows), is_traced=is_traced)) as fds:
         for name in (maps.TC, maps.XDP):
             count = verified(fds[name])
             print(f"\n{name}, groups of {members}: {count:,} instructions verified", end="")

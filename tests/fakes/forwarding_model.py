@@ -1,7 +1,8 @@
 """What the forwarder must do with a frame, in plain Python: written from `ebpf/DESIGN.md`, section 2, not from the C.
 
 Lists are searched from end to end, headers are taken apart with struct, and checksums are computed anew. Nothing here
-is fast, and nothing is shared with the program or with the code that fills its maps.
+is fast, and nothing is shared with the program or with the code that fills its maps. It has no limits: these are in
+`tests/bpf/test_rates.py`.
 """
 
 import struct

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Issue 2, item 3, and what issues 4, 7 and 9 add.
 RULES = (
-    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R54 R57-R89 R101-R102 R104-R106 R110 R117 R119 R122 "
+    "R1-R6 R8-R9 R11-R15 R21 R24 R26-R32 R35-R36 R40-R42 R48-R52 R54 R57-R89 R101-R102 R104-R106 R110 R117-R119 R122 "
     "R124-R130 R132 R134 R167 R170 D2 D4-D24"
 )
 
@@ -156,7 +156,13 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         f"{PEERING}::*_r106_*",
         f"{SHAPED}::*_r106_*",
     ),
-    "R117": ("a flow from a VPC to a VBR has a twelfth of the bandwidth", f"{LIMITS}::*_r117_*", f"{SHAPED}::*_r117_*"),
+    "R117": (
+        "a flow from a VPC to a VBR has a twelfth of the bandwidth",
+        f"{LIMITS}::*_r117_*",
+        f"{SHAPED}::*_r117_*",
+        "netns/test_rates::*_r117_*",
+        "bpf/test_rates::*_r117_*",
+    ),
     "R119": ("the other way only where that is asked for", f"{LIMITS}::*_r119_*", f"{SHAPED}::*_r119_*"),
     "R122": (
         "eight flows get two thirds of the line, twelve all of it",
@@ -172,6 +178,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R128": ("packets a second are those that came", f"{ACCEPT}_parse::*_r128_*"),
     "R129": ("what netperf and iperf3 print is read as the sources read it", f"{ACCEPT}_parse::*_r129_*"),
     "R130": ("sizes, times, messages, rates, jitter and loss are kept", f"{ACCEPT}_parse::*_r130_*"),
+    "R118": ("each 5-tuple has a rate of its own", "bpf/test_rates::*_r118_*"),
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
     "R170": ("the receiver's interface, second by second, without the first and the last", f"{ACCEPT}_judge::*_r170_*"),
     "R167": (
@@ -189,6 +196,8 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         f"{PEERING}::*_d4_*",
         f"{SHAPED}::*_d4_*",
         "netns/test_driver_shaper::*_d4_*",
+        "bpf/test_rates::*_d4_*",
+        "netns/test_rates::*_d4_*",
     ),
     "D5": (
         "each direction at the initiator's bandwidth, by the host that sends",

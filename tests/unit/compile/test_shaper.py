@@ -80,6 +80,7 @@ def test_where_the_kernel_forwards_flows_have_more_leaves() -> None:
     off = shapers(text.replace("version: 1\n", _OFF, 1))
     assert (off[TO_VBR].leaves, off[TO_VPC].leaves) == (1024, 64)
     assert shapers(text, HostFacts(forwarder_lacks="no bcc"))[TO_VBR].leaves == 1024
+    assert shapers(text.replace("version: 1\n", _OFF.replace("off", "xdp"), 1))[TO_VBR].leaves == 1024
 
 
 def test_an_end_that_is_missing_has_no_shaper() -> None:

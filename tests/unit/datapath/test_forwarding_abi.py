@@ -4,8 +4,9 @@ Structs are compared by the loader, which sees both sides (`layout.py`); here is
 """
 
 import re
+from dataclasses import replace
 
-from dataplane.datapath import flatten
+from dataplane.datapath import flatten, limit_maps
 from dataplane.datapath import forwarding_maps as maps
 from dataplane.datapath.forwarding_maps import Sizes
 from dataplane.model import names
@@ -26,9 +27,12 @@ from dataplane.model.forwarding import (
     Verdict,
     bucket_orders,
 )
+from dataplane.model.limit import BURST_NS, QUEUE_NS
+from dataplane.model.shaper import FIRST_LEAF, FORWARDER_LEAVES
 
 SIZES = Sizes(64, 1024, 64, 16, 16, 4)
 SPEC = maps.spec(SIZES)
+LIMITED = maps.spec(replace(SIZES, flows=1024))
 TRACED = maps.spec(SIZES, is_traced=True)
 SOURCE = SPEC.source
 
@@ -78,6 +82,21 @@ def test_constants_agree() -> None:
         assert f"#define DP_{name} {value}" in SOURCE
 
 
+def test_constants_of_limits_agree() -> None:
+    """D4's burst and queue, and how a limit lies in a map."""
+    assert f"#define DP_BURST_NS {BURST_NS}ULL" in SOURCE and f"#define DP_QUEUE_NS {QUEUE_NS}ULL" in SOURCE
+    assert f"#define DP_WAYS {limit_maps.WAYS}\n" in SOURCE and f"#define DP_LEAVES {limit_maps.LEAVES} " in SOURCE
+    assert f"#define DP_COST_SHIFT {limit_maps.COST_SHIFT}\n" in SOURCE
+    assert f"#define DP_LEAF_CLASS {FIRST_LEAF:#010x} " in SOURCE and limit_maps.LEAVES >= FORWARDER_LEAVES
+    assert "DP_LIMITS" not in SPEC.defines and LIMITED.defines["DP_FLOW_SETS"] == 256
+
+
+def test_a_cost_is_the_time_of_a_byte() -> None:
+    """R117: 1 Gbit/s by 12 is 96 ns a byte; D4: no limit is none, and none is so high that it becomes one."""
+    assert limit_maps.cost(1_000_000_000 // 12) >> limit_maps.COST_SHIFT == 96
+    assert limit_maps.cost(0) == 0 and limit_maps.cost(10**18) == 1
+
+
 def test_a_leaf_is_read_back() -> None:
     for kind in LeafKind:
         for value in (1, 41, (1 << 28) - 1):
@@ -88,9 +107,10 @@ def test_a_leaf_is_read_back() -> None:
 def test_every_map_of_the_source_is_known() -> None:
     """What is not pinned is gone with the compiling process; names fit into the kernel's 15 characters."""
     declared = set(re.findall(r"^BPF_\w+\((?:\"\w+\", [^,]+, [^,]+, )?(dp_\w+)", SOURCE, re.M))
-    assert declared == set(TRACED.maps)
+    assert declared == set(TRACED.maps) | set(LIMITED.maps)
     assert set(TRACED.maps) - set(SPEC.maps) == {"dp_trace"}
-    assert all(len(name) <= 15 for name in (*TRACED.maps, *TRACED.programs))
+    assert set(LIMITED.maps) - set(SPEC.maps) == set(limit_maps.specs())
+    assert all(len(name) <= 15 for name in (*TRACED.maps, *LIMITED.maps, *TRACED.programs))
     assert set(re.findall(r"^int (\w+)\(struct", SOURCE, re.M)) == set(SPEC.programs)
 
 
