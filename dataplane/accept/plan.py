@@ -12,7 +12,7 @@ from dataplane.accept.language import AcceptanceFile, Direction, DrillSpec, Meas
 from dataplane.accept.model import Drill, Flow, Measure, Tool
 from dataplane.accept.way import End, Way, way_between
 from dataplane.config.network import Network
-from dataplane.model.flow import TCP, UDP, bucket_of
+from dataplane.model.flow_hash import TCP, UDP, bucket_of
 
 NETPERF_PORT = 11256
 """R124: 11256 to 11263 for eight."""

@@ -3,9 +3,12 @@
 Owns where the state comes from. Nothing here attaches, writes to a pinned map, or changes the host.
 """
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from dataplane.agent.store import State, Store
+from dataplane.agent.store import FILE_NAME, State, Store
+from dataplane.agent.watch import Watch, forwarding_of
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.forwarding import compile_forwarding
 from dataplane.compile.hook import port_hooks
@@ -17,10 +20,10 @@ from dataplane.model.forwarding import Forwarding, Learned, Port, PortKind
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 from dataplane.model.path import Packet
-from dataplane.model.program import FORWARDER_STATE_KEY, ForwarderState
 from dataplane.model.simulation import Hook
 from dataplane.model.traffic import NamedTraffic, named
 from dataplane.observe.simulation import Journey, travel
+from dataplane.observe.top import Top
 
 _LINE_MTU = 1500
 
@@ -54,14 +57,51 @@ def counted(state_dir: Path) -> tuple[Network, NamedTraffic]:
     Raises:
         HostError: nothing was applied, or there is no forwarder under it.
     """
+    watch = watched(state_dir)
+    return watch.network, named(watch.driver.traffic(), watch.state)
+
+
+def watched(state_dir: Path) -> Watch:
+    """The network that was applied here last, to look at what is flowing in it.
+
+    Raises:
+        HostError: nothing was applied, or there is no forwarder under it.
+    """
     from dataplane.kernel.driver import KernelDriver  # Late, as above.
 
     driver = KernelDriver()
     loaded, desired = _compiled(Store(state_dir).load(), driver.facts())
-    wish = desired.wanted.get(FORWARDER_STATE_KEY)
-    if wish is None or not isinstance(wish.object, ForwarderState):
-        raise HostError("no forwarder is under this network, so nothing is counted: `dataplane status` says why")
-    return loaded.network, named(driver.traffic(), wish.object.forwarding)
+    return Watch(loaded.network, forwarding_of(desired), driver)
+
+
+def watching(state_dir: Path, seconds: float, most: int, connection: str) -> Iterator[Top]:
+    """What flows in the network that was applied here last, interval by interval; another apply makes it look anew.
+
+    Args:
+        most: flows, at most.
+        connection: only of this one; empty: of all.
+
+    Raises:
+        HostError: as ``watched``.
+        UnknownError: there is no such connection.
+    """
+    while True:
+        mark, watch = _mark(state_dir), watched(state_dir)
+        watch.need_connection(connection)
+        before = watch.look()
+        while True:
+            time.sleep(seconds)
+            if _mark(state_dir) != mark:
+                break
+            after = watch.look()
+            yield watch.top(before, after, most, connection)
+            before = after
+
+
+def _mark(state_dir: Path) -> int:
+    """Another one whenever the state has been saved."""
+    file = state_dir / FILE_NAME
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def _compiled(state: State, facts: HostFacts) -> tuple[Loaded, Desired]:

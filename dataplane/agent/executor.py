@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dataplane.model.flow import FlowTable
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject, Key, provides
 from dataplane.model.observation import Observation
@@ -34,6 +35,10 @@ class Driver(Protocol):
 
     def traffic(self) -> Traffic:
         """What the forwarder has counted."""
+        ...
+
+    def flows(self) -> FlowTable | None:
+        """The forwarder's flow table; None where it has none."""
         ...
 
     def underlay_drops(self) -> Mapping[str, int]:

@@ -14,19 +14,22 @@ from dataplane.agent.executor import Driver, Progress
 from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.agent.round import Round, Rounds, Way
 from dataplane.agent.store import State, Store
+from dataplane.agent.watch import Watch, forwarding_of
 from dataplane.compile.compiler import compile_network
 from dataplane.compile.leg_order import LegWish, granted
 from dataplane.config import Loaded, Source, load_sources
 from dataplane.errors import HostError
 from dataplane.model import names
-from dataplane.model.forwarding import Verdict
+from dataplane.model.desired import Desired
+from dataplane.model.forwarding import Forwarding, Verdict
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import ForwarderState, Namespace
 from dataplane.model.observation import Observation
 from dataplane.model.program import FORWARDER_STATE_KEY
-from dataplane.model.traffic import Traffic, named
+from dataplane.model.traffic import NamedTraffic, Traffic, named
 from dataplane.observe.connections import connection_states
 from dataplane.observe.status import resource_states
+from dataplane.observe.throttled import throttled_now
 from dataplane.plan.planner import make_plan
 
 
@@ -139,21 +142,37 @@ class Session:
         resources, unhealthy = resource_states(desired, observation.objects, observation.absent)
         files = tuple(source.name for source in state.applied.sources)
         traffic = self._driver().traffic()
-        notes = (*desired.notes, *_forwarded(traffic), *_drops(self._driver(), traffic))
         wish = desired.wanted.get(FORWARDER_STATE_KEY)
-        counted = named(traffic, wish.object.forwarding) if wish and isinstance(wish.object, ForwarderState) else None
+        forwarding = wish.object.forwarding if wish and isinstance(wish.object, ForwarderState) else None
+        counted = named(traffic, forwarding) if forwarding is not None else None
+        throttled = self._throttled(loaded, forwarding, counted)
         return Status(
             resources,
             loaded.sha256,
             state.applied.at,
             files,
             observation.foreign,
-            notes,
+            (*desired.notes, *_forwarded(traffic), *throttled, *_drops(self._driver(), traffic)),
             unhealthy,
             host=here,
             traffic=counted,
             connections=connection_states(loaded.network, resources, state.memory),
         )
+
+    def watch(self, loaded: Loaded, desired: Desired) -> Watch:
+        """A network to look at what is flowing in it.
+
+        Raises:
+            HostError: no forwarder is under it.
+        """
+        return Watch(loaded.network, forwarding_of(desired), self._driver())
+
+    def _throttled(self, loaded: Loaded, state: Forwarding | None, traffic: NamedTraffic | None) -> tuple[str, ...]:
+        """Which connections are over their limits now."""
+        if state is None or traffic is None or not state.limits:
+            return ()
+        flows = self._driver().flows()
+        return throttled_now(loaded.network, traffic, state.leg_names, flows) if flows is not None else ()
 
     def _rounds(self) -> Rounds:
         return Rounds(self._store, self._driver(), is_probing=self._is_probing)

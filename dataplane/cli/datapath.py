@@ -20,8 +20,8 @@ _MIN_PACKET_BYTES = 40
 _MAX_PACKET_BYTES = 3_400
 """What the kernel takes for a test run on every kernel that we support: less than a page."""
 _MAX_TTL = 255
-_METERS = "meters"
-_KINDS = ("fib", "groups", "legs", "ports", _METERS)
+_METERS, _FLOWS = "meters", "flows"
+_KINDS = ("fib", "groups", "legs", "ports", _METERS, _FLOWS)
 
 
 @click.group(
@@ -66,6 +66,7 @@ Examples:
   dataplane datapath show fib --offline network.yaml
   sudo dataplane datapath show legs -o json
   sudo dataplane datapath show meters
+  sudo dataplane datapath show flows -o json | jq '.flows.used'
 """
 )
 @click.argument("kind", metavar="|".join(_KINDS), type=click.Choice(_KINDS))
@@ -77,25 +78,35 @@ def show(kind: str, files: tuple[Path, ...], host: str | None, output: str) -> N
 
     It is computed from the same kernel objects that apply makes. Without --offline it is about the
     network that was applied here (which needs root). `meters` are the counters of the forwarder that
-    runs here: packets and bytes by connection, and by port what became of them.
+    runs here: packets and bytes by connection, and by port what became of them. `flows` is its flow
+    table, there where a connection has a limit: each 5-tuple, its bytes, and whether it is held back.
     """
     from dataplane.cli import datapath_text as text
 
-    if kind == _METERS:
-        _show_meters(files, output)
+    if kind in (_METERS, _FLOWS):
+        if files:
+            raise click.UsageError(f"{kind} are counted on this host: leave --offline away.")
+        need_root(f"dataplane datapath show {kind}", "reads what the forwarder counts")
+        (_show_meters if kind == _METERS else _show_flows)(output)
         return
     desired, state = _state("dataplane datapath show", files, host)
     document = text.DOCUMENTS[kind](state, desired.verdicts)
     emit({kind: document}, output, lambda: text.show_sections(kind, document))
 
 
-def _show_meters(files: tuple[Path, ...], output: str) -> None:
+def _show_flows(output: str) -> None:
+    from dataplane.agent.datapath import watched
+    from dataplane.cli.datapath_flows import flows_document, flows_sections
+
+    watch = watched(folders().state)
+    document = flows_document(watch.network, watch.look())
+    emit({_FLOWS: document}, output, lambda: flows_sections(document))
+
+
+def _show_meters(output: str) -> None:
     from dataplane.agent.datapath import counted
     from dataplane.cli.datapath_meters import meters_document, meters_sections
 
-    if files:
-        raise click.UsageError("meters are counted on this host: leave --offline away.")
-    need_root("dataplane datapath show meters", "reads the forwarder's counters")
     document = meters_document(*counted(folders().state))
     emit({_METERS: document}, output, lambda: meters_sections(document))
 

@@ -1,4 +1,4 @@
-"""Legs as arguments of commands, and their names for the shell that completes them."""
+"""Legs as arguments of commands; their names, and those of connections, for the shell that completes them."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,14 +20,36 @@ def leg_argument(command: _Command) -> _Command:
 
 def complete_leg(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The legs whose names begin so. Who may look neither at the agent nor at the state is offered none."""
+    return _known(ctx, incomplete, (_probed, _grouped))
+
+
+def complete_connection(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Likewise the peering connections."""
+    return _known(ctx, incomplete, (_probed_connections, _applied_connections))
+
+
+def _known(ctx: click.Context, incomplete: str, sources: Iterable[Callable[[Folders], Iterable[str]]]) -> list[str]:
     # The shell asks without running the command, so that the folders are still in the parameters.
     given = ctx.find_root().params
     where = Folders(given.get("state_dir") or DEFAULT_STATE, given.get("run_dir") or DEFAULT_RUN)
     found: set[str] = set()
-    for known in (_probed, _grouped):
+    for known in sources:
         with suppress(DataplaneError, OSError):
-            found |= {leg for leg in known(where) if leg.startswith(incomplete)}
+            found |= {name for name in known(where) if name.startswith(incomplete)}
     return sorted(found)
+
+
+def _probed_connections(where: Folders) -> Iterable[str]:
+    agent = find_agent(where)
+    return [leg.connection for leg in agent.health().legs] if agent is not None else ()
+
+
+def _applied_connections(where: Folders) -> Iterable[str]:
+    from dataplane.agent.store import Store
+    from dataplane.config import load_sources
+
+    applied = Store(where.state).load().applied
+    return load_sources(applied.sources).network.peering_connections if applied.sources else ()
 
 
 def _probed(where: Folders) -> Iterable[str]:

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Entry] = {
     "agent": Entry("dataplane.cli.agent:agent", "Keep this host's network as its files say, and mend it."),
     "health": Entry("dataplane.cli.health:health", "Show each leg as its probes see it: state, loss, round trips."),
     "events": Entry("dataplane.cli.events:events", "Show what has happened on this host, and follow what happens."),
+    "top": Entry("dataplane.cli.top:top", "Show what flows now: connections, and the heaviest flows."),
     "confirm": Entry("dataplane.cli.confirm:confirm", "Keep what apply --confirm made."),
     "drill": Entry("dataplane.cli.drill:drill", "Cut a leg in silence for a while, and measure the outage."),
     "accept": Entry("dataplane.cli.accept:accept", "Measure the network, and hold it against what it must reach."),

@@ -82,9 +82,14 @@ def emit(document: Mapping[str, object], output: str, sections: Callable[[], Ite
     """
     if output == "table":
         for section in sections():
-            click.echo("\n".join(_draw(section)) if isinstance(section, Table) else section)
+            click.echo(drawn([section]))
         return
     click.echo(serialise({"version": DOCUMENT_VERSION, **document}, output))
+
+
+def drawn(sections: Iterable[Section]) -> str:
+    """Sections as ``emit`` prints them, in one text, coloured whatever the terminal is."""
+    return "\n".join(line for one in sections for line in (_draw(one) if isinstance(one, Table) else [one]))
 
 
 def serialise(document: Mapping[str, object], output: str) -> str:

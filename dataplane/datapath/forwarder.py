@@ -81,7 +81,7 @@ class Forwarder:
 
     def limit_counters(self) -> dict[int, LimitCount]:
         """Leg id -> what its limits did, over all CPUs; only those where they did anything."""
-        return limiter.counts(self._fds["dp_limit_count"]) if self._sizes.flows else {}
+        return limiter.counts(self._fds["dp_limit_count"]) if "dp_limit_count" in self._fds else {}
 
     def program_ids(self) -> dict[Hook, int]:
         """The kernel's numbers of the programs."""

@@ -5,17 +5,21 @@ All side effects on the slow path happen behind this class. No policy: what to d
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dataplane.datapath import ability, forwarder
+from dataplane.datapath import ability, flows, forwarder
+from dataplane.datapath.flow_table import TableBytes
+from dataplane.datapath.limiter import LimitCount
 from dataplane.datapath.vlan import adopted
 from dataplane.kernel import features, libc, netns, observe, perform, perform_underlay
 from dataplane.kernel.job import links_here
 from dataplane.kernel.netlink import NetlinkSocket
 from dataplane.kernel.ownership import is_our_ifindex
 from dataplane.model import names
+from dataplane.model.flow import FlowTable
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import KernelObject
 from dataplane.model.observation import Observation
-from dataplane.model.traffic import Traffic
+from dataplane.model.simulation import Count
+from dataplane.model.traffic import Throttled, Traffic
 from dataplane.plan.action import Action, Outcome
 
 
@@ -87,7 +91,15 @@ class KernelDriver:
     def traffic(self) -> Traffic:
         """What the forwarder has counted since its maps were made; nothing where it is not loaded."""
         with forwarder.adopted() as present:
-            return Traffic(present.counters(), present.leg_counters()) if present is not None else Traffic()
+            if present is None:
+                return Traffic()
+            throttled = {leg: _throttled(count) for leg, count in present.limit_counters().items()}
+            return Traffic(present.counters(), present.leg_counters(), throttled)
+
+    def flows(self) -> FlowTable | None:
+        """The forwarder's flow table; None where it has none, since nothing has a limit."""
+        with flows.opened() as present:
+            return TableBytes(present.snapshot(), present.now_ns()) if present is not None else None
 
     def underlay_drops(self) -> Mapping[str, int]:
         """VXLAN packets that the underlay filter has dropped since it was made, by reason; only those with any.
@@ -104,6 +116,15 @@ class KernelDriver:
     def nameless(self, marks: Iterable[str]) -> Mapping[str, Sequence[tuple[int, str]]]:
         """Mark -> the processes in a namespace that carries it; for marks whose namespace has lost its name."""
         return netns.nameless(marks)
+
+
+def _throttled(count: LimitCount) -> Throttled:
+    return Throttled(
+        Count(count.delayed_packets, count.delayed_bytes),
+        Count(count.dropped_packets, count.dropped_bytes),
+        count.overflow_packets,
+        count.shared_packets,
+    )
 
 
 def _devices() -> dict[str, tuple[str, int]]:

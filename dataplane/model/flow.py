@@ -1,36 +1,99 @@
-"""The hash by which the forwarder gives a flow to a leg: the same 32 bits as ``ebpf/lib/flow.h``, in Python. Pure.
+"""Flows as the forwarder's flow table has them (D4): a 5-tuple on a leg, its bytes, and how much of its burst is used.
 
-``ebpf/DESIGN.md`` ("Flows") defines it; whoever must know beforehand which leg a flow takes asks here.
+Pure. How an entry lies in the map is the matter of ``datapath/flows.py``; rates are differences of two looks at the
+table, which is the matter of ``observe/flow_rates.py``.
 """
 
-from ipaddress import IPv4Address
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
-from dataplane.model.forwarding import BUCKETS
+from dataplane.model.limit import BURST_NS
 
-TCP, UDP = 6, 17
-"""Protocol numbers (IANA)."""
+_SPENT_NS = BURST_NS * 3 // 4
+"""A flow that is policed keeps its burst used up but for a packet or two, whenever one looks."""
 
-_64_BITS = (1 << 64) - 1
-_PORT_BITS = 16
-_BUCKET_SHIFT = 56
-"""The uppermost 8 of 64 bits choose one of 256 buckets."""
+TCP = 6
 
 
-def bucket_of(protocol: int, one: tuple[IPv4Address, int], other: tuple[IPv4Address, int]) -> int:
-    """The bucket of a flow, equal for both directions.
+class FlowState(StrEnum):
+    """What its limit does with a flow.
+
+    IDLE: its burst is whole, and others may take its entry. UNDER: within its limit. QUEUED: over it, and its packets
+    wait in a queue of their own. POLICED: over it, and what is too much is dropped.
+    """
+
+    IDLE = "idle"
+    UNDER = "under"
+    QUEUED = "queued"
+    POLICED = "policed"
+
+
+class FlowKey(NamedTuple):
+    """Which flow. Addresses are numbers, since a table has tens of thousands of them; ports are 0 where there are none.
 
     Args:
-        protocol: its number, ``TCP`` say.
-        one: address and port of one end; port 0 for protocols without ports.
-        other: of the other end.
-
-    Returns:
-        0 to 255: a place in ``model.forwarding.bucket_orders``.
+        leg: the leg (id) that it leaves by: it has an entry for each limit that it meets.
     """
-    low, high = sorted(int(address) << _PORT_BITS | port for address, port in (one, other))
-    value = ((low ^ protocol) * 0x9E3779B97F4A7C15) & _64_BITS
-    value ^= value >> 32
-    value = ((value ^ high) * 0xC2B2AE3D27D4EB4F) & _64_BITS
-    value ^= value >> 29
-    value = (value * 0x165667B19E3779F9) & _64_BITS
-    return (value >> _BUCKET_SHIFT) % BUCKETS
+
+    leg: int
+    source: int
+    destination: int
+    protocol: int
+    source_port: int
+    destination_port: int
+
+
+class FlowEntry(NamedTuple):
+    """An entry of the table.
+
+    Args:
+        bytes: of IP packets that it let through since it was claimed for the flow.
+        used_ns: how much of its burst is used, as time at its rate; 0: nothing, so that the entry is free for others.
+        is_queued: whether its packets go by a queue, from the first beyond its burst until that is whole again.
+    """
+
+    key: FlowKey
+    bytes: int
+    used_ns: int
+    is_queued: bool = False
+
+    @property
+    def state(self) -> FlowState:
+        """What its limit does with it."""
+        if self.used_ns <= 0:
+            return FlowState.IDLE
+        if self.is_queued:
+            return FlowState.QUEUED
+        is_spent = self.used_ns > _SPENT_NS and self.key.protocol != TCP  # which is queued, not dropped
+        return FlowState.POLICED if is_spent else FlowState.UNDER
+
+
+class FlowTable(Protocol):
+    """The table at one moment."""
+
+    @property
+    def size(self) -> int:
+        """How many flows it has room for."""
+        ...
+
+    @property
+    def used(self) -> int:
+        """Entries that nobody else may take now."""
+        ...
+
+    def entries(self) -> Iterable[FlowEntry]:
+        """All that a flow has ever had, in their order."""
+        ...
+
+    def busy(self) -> Iterable[FlowEntry]:
+        """Those that nobody else may take now."""
+        ...
+
+    def changes(self, before: "FlowTable | None") -> Iterable[tuple[FlowEntry | None, FlowEntry]]:
+        """What differs from an earlier look: the entry that was in the place, if any, and the one that is there now.
+
+        Args:
+            before: None: all are new.
+        """
+        ...

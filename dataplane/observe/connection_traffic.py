@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from dataplane.config import Network
 from dataplane.model.simulation import Count
-from dataplane.model.traffic import NamedTraffic
+from dataplane.model.traffic import NO_LIMIT, NOT_THROTTLED, NamedTraffic
 from dataplane.observe.averages import Averages, Reading
 from dataplane.observe.metrics_sources import ConnectionTraffic
 
@@ -33,8 +33,9 @@ def connection_traffic(
             other = far.router_interface if far is not None else ""
             received = traffic.legs.get(other) or _came_in(traffic, f"peering_tunnel/{connection_id}")
             reading = Reading(traffic.legs[near.router_interface], received)
-            history = histories.get(end.router_interface)
-            found.append(ConnectionTraffic(connection_id, end.router_interface, reading, history))
+            name = end.router_interface
+            limit, throttled = traffic.limits.get(name, NO_LIMIT), traffic.throttled.get(name, NOT_THROTTLED)
+            found.append(ConnectionTraffic(connection_id, name, reading, histories.get(name), limit, throttled))
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from dataplane.model.forwarding import Reason
+from dataplane.model.traffic import NO_LIMIT
 from dataplane.observe.health import HealthState, LegHealth
 from dataplane.observe.metrics_catalogue import FAMILIES
 from dataplane.observe.metrics_sources import ConnectionTraffic, Sources
@@ -108,6 +109,7 @@ def _connection(end: ConnectionTraffic) -> Iterator[Row]:
     for way, count in zip(_WAYS, (end.counted.sent, end.counted.received), strict=True):
         yield "dataplane_connection_packets_total", (*labels, way), count.packets
         yield "dataplane_connection_bytes_total", (*labels, way), count.bytes
+    yield from _limit(end)
     average = end.history.average if end.history is not None else None
     if end.history is None or average is None:
         return
@@ -115,6 +117,21 @@ def _connection(end: ConnectionTraffic) -> Iterator[Row]:
         yield "dataplane_connection_average_bytes_per_second", (*labels, way), bits / 8
         yield "dataplane_connection_average_packets_per_second", (*labels, way), packets
     yield "dataplane_connection_day_peak_bytes_per_second", labels, end.history.peak_bits / 8
+
+
+def _limit(end: ConnectionTraffic) -> Iterator[Row]:
+    """Of an end without limits there is nothing to say."""
+    labels = (end.connection, end.router_interface)
+    for of, bits in (("flow", end.limit.flow), ("connection", end.limit.bandwidth)):
+        if bits:
+            yield "dataplane_connection_limit_bytes_per_second", (*labels, of), bits / 8
+    if end.limit == NO_LIMIT:
+        return
+    for how, count in (("queued", end.throttled.delayed), ("dropped", end.throttled.dropped)):
+        yield "dataplane_connection_throttled_packets_total", (*labels, how), count.packets
+        yield "dataplane_connection_throttled_bytes_total", (*labels, how), count.bytes
+    yield "dataplane_connection_overflow_packets_total", labels, end.throttled.overflow
+    yield "dataplane_connection_shared_queue_packets_total", labels, end.throttled.shared
 
 
 def _health(sources: Sources) -> Iterator[Row]:

@@ -57,6 +57,36 @@ _TRAFFIC = (
         _END,
     ),
     Family(
+        "dataplane_connection_limit_bytes_per_second",
+        "gauge",
+        "What a router interface may send: of one flow, or of all together; only where there is such a limit.",
+        (*_END, "of"),
+    ),
+    Family(
+        "dataplane_connection_throttled_packets_total",
+        "counter",
+        "Packets over a limit of the connection or of their flow: queued, or dropped.",
+        (*_END, "how"),
+    ),
+    Family(
+        "dataplane_connection_throttled_bytes_total",
+        "counter",
+        "Bytes of dataplane_connection_throttled_packets_total.",
+        (*_END, "how"),
+    ),
+    Family(
+        "dataplane_connection_overflow_packets_total",
+        "counter",
+        "Packets of flows that the flow table had no place for, and that share one flow's limit.",
+        _END,
+    ),
+    Family(
+        "dataplane_connection_shared_queue_packets_total",
+        "counter",
+        "Packets over a limit whose flow had to share a queue with another.",
+        _END,
+    ),
+    Family(
         "dataplane_packets_total",
         "counter",
         "Frames that came in at all ports, by what the forwarder did and why.",

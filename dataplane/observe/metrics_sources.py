@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dataplane.model.forwarding import Reason
+from dataplane.model.limit import Limit
 from dataplane.model.simulation import Count
+from dataplane.model.traffic import NO_LIMIT, NOT_THROTTLED, Throttled
 from dataplane.observe.averages import History, Reading
 from dataplane.observe.health import Health
 
@@ -21,12 +23,16 @@ class ConnectionTraffic:
     Args:
         counted: since the forwarder's maps were made.
         history: its averages; None where nobody keeps them.
+        limit: of what it sends.
+        throttled: what its limits have done since the maps were made.
     """
 
     connection: str
     router_interface: str
     counted: Reading
     history: History | None = None
+    limit: Limit = NO_LIMIT
+    throttled: Throttled = NOT_THROTTLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ link, routes whose preferred source is deleted, secondaries of a deleted primary
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from dataplane.model.flow import FlowTable
 from dataplane.model.host import HostFacts
 from dataplane.model.kernel import (
     Address,
@@ -46,7 +47,7 @@ class FakeKernel:
         foreign: keys that somebody else's objects occupy.
         namespaces: namespaces that exist without us, to attach to.
         dropped: what the underlay filter has counted, by reason.
-        counted: what the forwarder has.
+        counted: what the forwarder has; so ``flow_table``.
         forwarder_lacks: why there can be none.
         limits_lack: why nobody can be held to limits.
     """
@@ -61,6 +62,7 @@ class FakeKernel:
     limits_lack: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
     counted: Traffic = field(default_factory=Traffic)
+    flow_table: FlowTable | None = None
     _provided: set[Key] | None = None
 
     def observe(self, desired: Iterable[KernelObject] = ()) -> Observation:
@@ -84,6 +86,9 @@ class FakeKernel:
 
     def traffic(self) -> Traffic:
         return self.counted
+
+    def flows(self) -> FlowTable | None:
+        return self.flow_table
 
     def underlay_drops(self) -> dict[str, int]:
         return self.dropped

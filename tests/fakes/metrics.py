@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dataplane.model.forwarding import Reason
+from dataplane.model.limit import Limit
 from dataplane.model.simulation import Count
+from dataplane.model.traffic import Throttled
 from dataplane.observe.averages import INTERVAL_S, History, Reading
 from dataplane.observe.health import GroupHealth, Health, HealthState, LegHealth, ProberHealth
 from dataplane.observe.metrics_sources import (
@@ -26,6 +28,8 @@ def _history() -> History:
     return History().after(reading(0), 0, 0.0).after(reading(3_000), INTERVAL_S * 10**9, 300.0)
 
 
+_LIMIT = Limit(8_000_000, 96_000_000, 64)
+_THROTTLED = Throttled(Count(30, 45_000), Count(20, 30_000), 5, 2)
 _LEG = LegHealth(
     "ri-a1",
     "pcx-1",
@@ -57,7 +61,7 @@ class FakeSources:
                 "instance/ecs-1": {Reason.FORWARDED: Count(5, 500), Reason.SPOOFED_SOURCE: Count(2, 200)},
                 "transit/ri-a1": {Reason.FORWARDED: Count(7, 700)},
             },
-            (ConnectionTraffic("pcx-1", "ri-a1", reading(4_000), _history()),),
+            (ConnectionTraffic("pcx-1", "ri-a1", reading(4_000), _history(), _LIMIT, _THROTTLED),),
             {"of a VLAN that nobody has": 3},
             {"from a host that is none of ours": 4},
         )

@@ -16,11 +16,13 @@ from dataplane.agent.api.service import (
     Peer,
     PlanRequest,
     Said,
+    TopRequest,
 )
 from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.compile.leg import GroupName
 from dataplane.compile.leg_order import LegGroup
 from dataplane.model.event import Event
+from dataplane.model.flow import FlowState
 from dataplane.model.forwarding import LegState, Reason
 from dataplane.model.kernel import KernelRoute, Namespace
 from dataplane.model.leg import LegVerdict
@@ -31,6 +33,7 @@ from dataplane.model.traffic import NamedTraffic
 from dataplane.observe.connections import ConnectionState, EndState
 from dataplane.observe.health import GroupHealth, Health, HealthState, LegHealth, ProberHealth
 from dataplane.observe.status import ResourceState
+from dataplane.observe.top import ConnectionRate, FlowRate, Rate, Top
 from dataplane.plan.action import Action, Outcome, Verb
 
 ORIGIN = Origin("network.yaml", 3, 5)
@@ -41,6 +44,27 @@ HEALTH = Health(
     (LegHealth("ri-a1", "pcx-1", HealthState.DOWN, False, loss_ratio=1.0, round_trip_s=((0.5, 0.001), (0.99, 0.02))),),
     (GroupHealth("g", 2, 1),),
     ProberHealth(True, 0.001, 0.2),
+)
+TOP = Top(
+    1.0,
+    (
+        ConnectionRate(
+            "pcx-1",
+            "ri-a1",
+            Rate(8e6, 700.0),
+            Rate(1e6, 90.0),
+            96_000_000,
+            8_000_000,
+            Rate(4e5, 33.0),
+            Rate(0, 0),
+            0,
+            0,
+        ),
+    ),
+    (FlowRate("192.168.0.2", "172.16.0.9", "tcp", 40_000, 443, "pcx-1", "ri-a1", 7.9e6, 8_000_000, FlowState.QUEUED),),
+    1,
+    1,
+    65_536,
 )
 ROUTE = KernelRoute("dp-vpc-vpc-a", 100, IPv4Network("10.0.0.0/8"), metric=5)
 
@@ -136,6 +160,10 @@ class FakeService:
     def health(self) -> Health:
         self._note("health")
         return self.health_now
+
+    def top(self, asked: TopRequest, peer: Peer) -> Top:
+        self._note("top", asked)
+        return TOP
 
     def events(self, since: int, most: int) -> EventPage:
         self._note("events", (since, most))

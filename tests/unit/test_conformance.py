@@ -182,9 +182,11 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "R134": ("a VBR routes the two halves of 100.64.0.0/10", f"{TABLE}::*_r134_*"),
     "R170": ("the receiver's interface, second by second, without the first and the last", f"{ACCEPT}_judge::*_r170_*"),
     "R167": (
-        "status of both ends, what was ordered, created at and connected at, with -o json",
+        "status of both ends, what was ordered, since when, with -o json; rates both ways, and what limits held back",
         f"{LIFE}::*_r167_*",
         "unit/agent/test_session::*_r167_*",
+        "unit/observe/test_top::*_r167_*",
+        "netns/test_top::*_r167_*",
     ),
     "D2": (
         "with all legs down each is used as if up, but for those that drop",

@@ -26,12 +26,14 @@ from dataplane.agent.api.service import (
     LegRequest,
     PlanRequest,
     Said,
+    TopRequest,
 )
 from dataplane.agent.api.wire import WireError, from_plain, pieces
 from dataplane.agent.views import LegView, PlanView, ReportView, StatusView
 from dataplane.errors import AgentUnreachable, DataplaneError, HostError, PermissionDenied
 from dataplane.model.event import Event
 from dataplane.observe.health import Health
+from dataplane.observe.top import Top
 
 HELLO_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -125,6 +127,10 @@ class Client:
     def reload(self) -> Said:
         """``Service.reload``."""
         return self._change(Said, "reload")
+
+    def top(self, asked: TopRequest) -> Top:
+        """``Service.top``; it takes as long as the look."""
+        return self._ask(Top, "POST", "/v1/top", asked)
 
     def events(self, since: int = 0, most: int = MAX_EVENTS) -> EventPage:
         """``Service.events``."""

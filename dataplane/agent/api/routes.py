@@ -5,7 +5,7 @@ One line per request; nothing here knows HTTP beyond the words.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -21,13 +21,16 @@ from dataplane.agent.api.service import (
     Peer,
     PlanRequest,
     Service,
+    TopRequest,
 )
 from dataplane.agent.api.wire import WireError
 from dataplane.agent.views import PlanView, ReportView, leg_view, plan_view, report_view, status_view
 from dataplane.config import Source
+from dataplane.observe.top import MOST_FLOWS
 
 MAX_CONFIRM_S = 3_600
 MAX_DRILL_S = 600.0
+MAX_TOP_S = 30.0
 MAX_SOURCES = 1_000
 MAX_NAME = 4_096
 
@@ -115,6 +118,12 @@ def _drill(service: Service, asked: DrillRequest, peer: Peer) -> object:
     return service.drill(asked, peer)
 
 
+def _top(service: Service, asked: TopRequest, peer: Peer) -> object:
+    if not 0 < asked.seconds <= MAX_TOP_S:
+        raise WireError(f"a look of {asked.seconds:g} s: it takes more than 0 and at most {MAX_TOP_S:.0f} s")
+    return service.top(replace(asked, flows=max(0, min(asked.flows, MOST_FLOWS))), peer)
+
+
 def _events(service: Service, asked: EventsRequest, peer: Peer) -> object:
     return service.events(max(0, asked.since), max(1, min(asked.most, MAX_EVENTS)))
 
@@ -125,6 +134,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/v1/health"): Route(Nothing, False, lambda service, asked, peer: service.health()),
     ("GET", "/v1/events"): Route(EventsRequest, False, _events),
     ("POST", "/v1/plan"): Route(PlanRequest, False, _plan),
+    ("POST", "/v1/top"): Route(TopRequest, False, _top),
     ("POST", "/v1/apply"): Route(ApplyRequest, True, _apply),
     ("POST", "/v1/confirm"): Route(Nothing, True, lambda service, asked, peer: service.confirm(peer)),
     ("POST", "/v1/destroy"): Route(Nothing, True, lambda service, asked, peer: report_view(service.destroy(peer))),

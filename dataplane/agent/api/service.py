@@ -11,6 +11,7 @@ from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.config import Source
 from dataplane.model.event import Event
 from dataplane.observe.health import Health
+from dataplane.observe.top import Top
 
 API_VERSION = 1
 """Of requests and replies: raised when a field changes its meaning or goes away."""
@@ -130,6 +131,21 @@ class DrillRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TopRequest:
+    """Measure what flows.
+
+    Args:
+        seconds: for how long; the answer comes then.
+        flows: the heaviest so many of them.
+        connection: only of this one; empty: of all.
+    """
+
+    seconds: float
+    flows: int
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DrillReport:
     """What a drill found.
 
@@ -214,6 +230,15 @@ class Service(Protocol):
 
     def health(self) -> Health:
         """Every leg as its probes see it."""
+        ...
+
+    def top(self, asked: TopRequest, peer: Peer) -> Top:
+        """What flows in the seconds that come.
+
+        Raises:
+            HostError: nothing is applied, or no forwarder counts.
+            UnknownError: there is no such connection.
+        """
         ...
 
     def events(self, since: int, most: int) -> EventPage:

@@ -83,7 +83,9 @@ class Figures:
         if state is None:
             return TableFigures(resources=resources)
         routes = {table.name: len(table.routes) for table in state.tables.values()}
-        return TableFigures(routes, _fill(state), resources)
+        flows = self._driver.flows() if state.limits else None
+        full = {"dp_flow": MapFill(flows.used, flows.size)} if flows is not None else {}
+        return TableFigures(routes, {**_fill(state), **full}, resources)
 
     def agent(self) -> AgentFigures:
         """Rounds and what came of them."""

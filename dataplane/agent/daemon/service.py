@@ -1,6 +1,7 @@
 """The agent behind the local API: each request is a call in the loop's thread, and waits for its answer there.
 
-Owns the order of words and deeds of one request. Must never touch the kernel from a thread of the API's.
+Owns the order of words and deeds of one request. Must never touch the kernel from a thread of the API's, but for the
+forwarder's counters, whose maps belong to no namespace.
 """
 
 import time
@@ -17,13 +18,16 @@ from dataplane.agent.api.service import (
     Peer,
     PlanRequest,
     Said,
+    TopRequest,
 )
 from dataplane.agent.daemon.loop import Agent
 from dataplane.agent.report import LegReport, Planned, Report, Status
 from dataplane.agent.session import Session
+from dataplane.agent.watch import Watch
 from dataplane.compile.leg_order import LegGroup, granted, leg_groups
 from dataplane.errors import ConflictError, HostError
 from dataplane.observe.health import GroupHealth, Health
+from dataplane.observe.top import Top
 
 _STEP_S = 0.2
 
@@ -104,6 +108,18 @@ class AgentService:
 
         return self._agent.calls.ask(health)
 
+    def top(self, asked: TopRequest, peer: Peer) -> Top:
+        """What flows in the seconds that come."""
+
+        def watch() -> Watch:
+            keeper = self._agent.keeper
+            if keeper.loaded is None:
+                raise HostError("nothing is applied on this host, so that nothing flows")
+            return self._session.watch(keeper.loaded, keeper.desired)
+
+        found = self._agent.calls.ask(watch)
+        return found.top_in(asked.seconds, asked.flows, asked.connection, lambda seconds: self._wait(seconds, peer))
+
     def events(self, since: int, most: int) -> EventPage:
         """The first events with an id above one."""
         return EventPage(self._agent.journal.since(since, most), self._agent.journal.newest)
@@ -173,7 +189,7 @@ class AgentService:
         return leg_groups(keeper.loaded, keeper.here, keeper.desired.verdicts)
 
     def _wait(self, seconds: float, peer: Peer) -> None:
-        """Let a drill run, unless the agent ends, or nobody waits for its report any more."""
+        """Let seconds go by, unless the agent ends, or nobody waits for the answer any more."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._agent.is_stopping and peer.is_there():
             time.sleep(min(_STEP_S, max(0.0, until - time.monotonic())))

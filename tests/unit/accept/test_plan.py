@@ -8,7 +8,7 @@ import pytest
 from dataplane.accept.commands import client_command, printed, server_command
 from dataplane.accept.language import MeasureKind
 from dataplane.accept.model import Tool
-from dataplane.model.flow import TCP, UDP, bucket_of
+from dataplane.model.flow_hash import TCP, UDP, bucket_of
 from tests.unit.accept.planned import CIRCUITS, asked, lab_file, measured, planner
 
 

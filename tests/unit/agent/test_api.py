@@ -19,7 +19,7 @@ from dataplane.agent.api.failures import Failure, error_of
 from dataplane.agent.api.peer import peer_of
 from dataplane.agent.api.routes import ROUTES
 from dataplane.agent.api.server import Api
-from dataplane.agent.api.service import ApplyRequest, DrillRequest, LegRequest, Peer, PlanRequest
+from dataplane.agent.api.service import ApplyRequest, DrillRequest, LegRequest, Peer, PlanRequest, TopRequest
 from dataplane.agent.views import leg_view, plan_view, report_view, status_view
 from dataplane.config import Source
 from dataplane.config.problem import InvalidConfig, Problem
@@ -76,9 +76,19 @@ def test_what_is_asked_is_answered_with_the_same_values(client: Client, service:
     assert client.confirm().notes == ("for good",)
     assert client.reload().text == "reading the files"
     assert client.drill(DrillRequest("ri-a1", 2.5)).outage_s == 0.031
+    assert client.top(TopRequest(0.5, 10, "pcx-1")) == fakes.TOP
+    assert service.asked[-1] == ("top", TopRequest(0.5, 10, "pcx-1"))
     forced = client.force_leg(LegRequest("ri-a1", "down", True))
     assert replace(forced, report=None) == replace(leg_view(fakes.leg_report()), report=None)
     assert service.asked[-1] == ("force_leg", LegRequest("ri-a1", "down", True))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 30.1])
+def test_a_look_has_bounds(client: Client, service: FakeService, seconds: float) -> None:
+    with pytest.raises(DataplaneError, match="it takes more than 0 and at most 30 s"):
+        client.top(TopRequest(seconds, 10))
+    client.top(TopRequest(1.0, 10**9))
+    assert service.asked == [("top", TopRequest(1.0, 1_000))]
 
 
 def test_an_agent_that_has_gone_is_unreachable_and_none_for_who_comes_now(
@@ -186,6 +196,7 @@ def test_readers_read(api: PeerApi, service: FakeService, tmp_path: Path) -> Non
     assert ask(tmp_path, "GET", "/v1/status")[0] == 200
     body = json.dumps({"sources": [{"name": "a", "text": "b"}]})
     assert ask(tmp_path, "POST", "/v1/plan", body)[0] == 200
+    assert ask(tmp_path, "POST", "/v1/top", '{"seconds": 1, "flows": 5}')[0] == 200
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

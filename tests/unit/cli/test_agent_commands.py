@@ -191,6 +191,15 @@ def test_legs_are_completed_from_what_is_applied_and_from_the_agent(
     assert complete(command + "ri-b") == ["ri-b"]
 
 
+def test_connections_are_completed_likewise(no_agent_of_this_machine: Path, request: pytest.FixtureRequest) -> None:
+    session = Session(no_agent_of_this_machine / "state", no_agent_of_this_machine / "run", driver=FakeKernel())
+    assert session.apply(network(Circuits(2).text)).is_done
+    assert complete("dataplane top --connection ") == ["pcx-0", "pcx-1"]
+    request.getfixturevalue("service").health_now = Health((LegHealth("ri-b", "p", HealthState.UP, True),))
+    request.getfixturevalue("agent")
+    assert complete("dataplane top --connection ") == ["p", "pcx-0", "pcx-1"]
+
+
 def test_completion_is_quiet_where_the_agent_does_not_answer(no_agent_of_this_machine: Path, speak: Any) -> None:
     speak(b"SSH-2.0-x\r\n")
     assert complete("dataplane drill ri") == []

@@ -27,7 +27,7 @@ from dataplane.observe.health import Health, HealthState, LegHealth
 from dataplane.observe.metrics import registry
 from dataplane.observe.metrics_catalogue import FAMILIES
 from dataplane.observe.metrics_server import MOST_CONNECTIONS, MetricsServer
-from dataplane.observe.metrics_sources import TrafficFigures
+from dataplane.observe.metrics_sources import ConnectionTraffic, TrafficFigures
 from lab.topology import TOPOLOGIES
 from tests.fakes.metrics import FakeSources, reading
 
@@ -80,6 +80,21 @@ def test_figures_come_through() -> None:
     assert value(sources, "dataplane_repairs_total", kind="route") == 2
     assert value(sources, "dataplane_rounds_total", outcome="failed") == 0
     assert value(sources, "dataplane_process_resident_memory_bytes", process="agent") > 1_000_000
+
+
+def test_limits_and_what_they_did_come_through_and_only_where_there_are_any() -> None:
+    sources = FakeSources()
+    end = {"connection": "pcx-1", "router_interface": "ri-a1"}
+    # 8 Mbit/s a flow, and 96 in all, are bytes here as all else.
+    assert value(sources, "dataplane_connection_limit_bytes_per_second", of="flow", **end) == 1_000_000
+    assert value(sources, "dataplane_connection_limit_bytes_per_second", of="connection", **end) == 12_000_000
+    assert value(sources, "dataplane_connection_throttled_packets_total", how="queued", **end) == 30
+    assert value(sources, "dataplane_connection_throttled_bytes_total", how="dropped", **end) == 30_000
+    assert value(sources, "dataplane_connection_overflow_packets_total", **end) == 5
+    assert value(sources, "dataplane_connection_shared_queue_packets_total", **end) == 2
+    free = TrafficFigures(connections=(ConnectionTraffic("pcx-1", "ri-a1", reading(1)),))
+    names = {name for name, _ in scraped(FakeSources(free)) if name.startswith("dataplane_connection_")}
+    assert names == {"dataplane_connection_bytes_total", "dataplane_connection_packets_total"}
 
 
 def test_each_frame_is_in_the_hosts_total_once_and_every_reason_is_there_at_zero() -> None:

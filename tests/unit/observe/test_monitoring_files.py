@@ -31,6 +31,8 @@ WORDS = {
     "state": {state.value for state in HealthState},
     "direction": {"sent", "received"},
     "outcome": {"unchanged", "changed", "failed", "applied", "refused"},
+    "how": {"queued", "dropped"},
+    "of": {"flow", "connection"},
     "quantile": {"0.5", "0.9", "0.99", "1"},
     "job": {"dataplane"},
 }

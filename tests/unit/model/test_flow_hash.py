@@ -3,7 +3,7 @@
 import random
 from ipaddress import IPv4Address
 
-from dataplane.model import flow
+from dataplane.model import flow_hash as flow
 from tests.fakes import forwarding_model
 
 _ETHERNET = bytes(12) + b"\x08\x00"
