@@ -13,7 +13,8 @@ from dataplane.config.peering import FlowCap, PeeringConnection, RouterInterface
 from dataplane.config.placement import Placement
 from dataplane.config.route_table import Route
 from dataplane.config.vswitch import SYSTEM_TABLE
-from dataplane.model.forwarding import Group, GroupMode, Member, bucket_orders
+from dataplane.model.buckets import bucket_orders
+from dataplane.model.forwarding import Group, GroupMode, Member
 
 
 @dataclass(frozen=True, slots=True)

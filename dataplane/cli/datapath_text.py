@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dataplane.cli.output import Section, Table, count
-from dataplane.model.forwarding import BUCKETS, Forwarding, LegState, Verdict, bucket_orders
+from dataplane.model.buckets import bucket_orders
+from dataplane.model.forwarding import BUCKETS, Forwarding, LegState, Verdict
 from dataplane.model.leg import LegVerdicts
 from dataplane.model.path import Packet
 from dataplane.observe.simulation import Journey, leaf_words

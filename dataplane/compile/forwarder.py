@@ -12,7 +12,7 @@ from dataplane.compile.hook import line_doors, port_hooks
 from dataplane.config import InvalidConfig, Loaded, Problem
 from dataplane.model import names
 from dataplane.model.desired import Declared, Desired, Wanted
-from dataplane.model.forwarding import Forwarding, Learned, PortKind
+from dataplane.model.forwarding import FibKind, Forwarding, Learned, PortKind
 from dataplane.model.host import HostFacts
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import (
@@ -47,7 +47,8 @@ def with_forwarder(desired: Desired, loaded: Loaded, facts: HostFacts) -> Desire
     if facts.forwarder_lacks:
         raise InvalidConfig((_problem(loaded, facts),))
     state = compile_forwarding(desired, _learned(desired, facts))
-    state = replace(state, flow_table=loaded.network.datapath.flow_table)
+    settings = loaded.network.datapath
+    state = replace(state, flow_table=settings.flow_table, fib=FibKind(settings.fib))
     if not state.ports:
         return desired
     origin = loaded.origin("datapath", "hook")
@@ -83,7 +84,7 @@ def following(desired: Desired, present: Mapping[Key, KernelObject]) -> dict[Key
     veths = [wish.object for wish in there.values() if isinstance(wish.object, Veth)]
     wished = [wish.object.forwarding for wish in desired.wanted.values() if isinstance(wish.object, ForwarderState)]
     state = compile_forwarding(replace(desired, wanted=there))
-    state = replace(state, flow_table=wished[0].flow_table) if wished else state
+    state = replace(state, flow_table=wished[0].flow_table, fib=wished[0].fib) if wished else state
     objects = forwarder_objects(state, veths if is_xdp else None)
     return {item.key: Wanted(item, RESOURCE, NOWHERE, nobody) for item in objects}
 

@@ -21,6 +21,7 @@ from dataplane.model.limit import FLOW_TABLE
 
 Profile = Literal["alibaba", "tencent"]
 Hook = Literal["auto", "tc", "xdp", "off"]
+Fib = Literal["multibit", "lpm"]
 
 
 @model
@@ -34,6 +35,10 @@ class Datapath(Model):
     flow_table: Annotated[int, Whole("a number of flows", 1_024, 4_194_304, "D4")] = key(
         default=FLOW_TABLE,
         description="Flows at once that have a limit of their own in the forwarder (D4), 32 bytes each.",
+    )
+    fib: Annotated[Fib, Word("multibit", "lpm")] = key(
+        default="multibit",
+        description="What the forwarder looks routes up in: a multibit trie, or the kernel's LPM trie.",
     )
 
 

@@ -4,38 +4,31 @@ Owns which version of the program is current and how large its maps are. Must ne
 driver's. All of it is about the network namespace that the calling thread is in.
 """
 
-import ctypes
 import errno
 import os
-import platform
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataplane.datapath import forwarding_maps as maps
-from dataplane.datapath import libbpf, limit_maps, limiter, loader
+from dataplane.datapath import libbpf, limiter, loader
+from dataplane.datapath.fib.memory import Memory
 from dataplane.datapath.forwarding_maps import Sizes
-from dataplane.datapath.limit_maps import WAYS
+from dataplane.datapath.grace import wait_for_packets
 from dataplane.datapath.limiter import LimitCount
+from dataplane.datapath.present import NAME, SMALLEST, Present, find, grown, roomy
 from dataplane.datapath.update import Content, NoRoomError, Update, update
 from dataplane.errors import HostError
-from dataplane.model.forwarding import BUCKETS, REASONS, Forwarding, LegState, Reason
+from dataplane.model.forwarding import REASONS, FibKind, Forwarding, LegState, Reason
 from dataplane.model.simulation import Count, Hook
 
 PROGRAMS: Mapping[Hook, str] = {"tc": maps.TC, "xdp": maps.XDP}
 """Hook -> the function, which is also the program's name in the kernel."""
 
-_NAME = "datapath"
 _FULL = frozenset({errno.E2BIG, errno.ENOSPC, errno.ENOMEM})
 _COUNTERS = ("dp_reason", "dp_leg_count")
-_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
-_MEMBARRIER_CMD_GLOBAL = 1
-_GRACE_S = 0.05
-_SMALLEST = Sizes(64, 1024, 64, 16, 16, 4)
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +57,7 @@ class Forwarder:
 
     def __init__(self, fds: Mapping[str, int], sizes: Sizes) -> None:
         self._fds, self._sizes = fds, sizes
+        self._fib = Memory(fds) if sizes.fib is not None else None
 
     def program(self, hook: Hook) -> int:
         """The descriptor of a program, good for as long as this is open."""
@@ -87,6 +81,10 @@ class Forwarder:
         """The kernel's numbers of the programs."""
         return {hook: libbpf.program_id(self._fds[name]) for hook, name in PROGRAMS.items()}
 
+    def has_fib(self, kind: FibKind) -> bool:
+        """Whether its routes are looked up in a FIB of a kind."""
+        return (self._fib is None) == (kind is FibKind.LPM)
+
     def update_to(self, state: Forwarding) -> Update:
         """What is to be written to get to a state.
 
@@ -102,6 +100,8 @@ class Forwarder:
             HostError: a map is full, or the kernel has no memory for it.
         """
         for name, entries in change.writes:
+            if name == "dp_fib" and self._fib is not None:
+                self._fib.write(change.fib, wait_for_packets)
             if not entries.count:
                 continue
             if name == "dp_limit":
@@ -111,8 +111,10 @@ class Forwarder:
                 libbpf.update_batch(self._fds[name], entries.keys, entries.values, entries.count)
         for key in change.deletions:
             libbpf.delete(self._fds["dp_fib"], key)
+        if self._fib is not None:
+            self._fib.clear(change.fib, wait_for_packets)
         if change.is_replacing:
-            _wait_for_packets()
+            wait_for_packets()
 
     def begin(self) -> None:
         """What fresh maps need once, whatever the state: nothing where there are no limits."""
@@ -150,9 +152,10 @@ class Forwarder:
             self._values("dp_nexthop"),
             tuple(int.from_bytes(value, sys.byteorder) for value in self._values("dp_group")),
             self._values("dp_group_slot"),
-            dict(self._entries("dp_fib")),
+            dict(self._entries("dp_fib")) if self._fib is None else {},
             self._values("dp_port"),
             self._values("dp_limit") if self._sizes.flows else (),
+            None if self._fib is None else self._fib.content(),
         )
 
     def _values(self, name: str) -> tuple[bytes, ...]:
@@ -162,6 +165,14 @@ class Forwarder:
     def _entries(self, name: str) -> Iterator[tuple[bytes, bytes]]:
         info = libbpf.map_info(self._fds[name])
         return libbpf.read_all(self._fds[name], info.key_size, info.value_size)
+
+    def fib_fill(self, routes: int) -> Mapping[str, tuple[int, int]]:
+        """How full the maps of the FIB are, by name: what is in use, and what there is room for.
+
+        Args:
+            routes: that it holds, each of which is an entry of a trie; a multibit FIB is measured in words.
+        """
+        return {"dp_fib": (routes, self.limit("dp_fib"))} if self._fib is None else self._fib.fill()
 
     def limit(self, name: str) -> int:
         """How many entries a map has room for."""
@@ -229,7 +240,7 @@ def opened(folder: Path, sizes: Sizes, names: Iterable[str] = ()) -> Iterator[Fo
 @contextmanager
 def adopted() -> Iterator[Forwarder | None]:
     """The forwarder of the present network namespace as it stands; None where it is not loaded. Changes nothing."""
-    present = _present()
+    present = find()
     if present is None or not loader.is_loaded(maps.spec(present.sizes)):
         yield None
         return
@@ -239,7 +250,7 @@ def adopted() -> Iterator[Forwarder | None]:
 
 def is_here() -> bool:
     """Whether anything of the forwarder is pinned."""
-    return bool(loader.pins_named(_NAME))
+    return bool(loader.pins_named(NAME))
 
 
 def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
@@ -249,7 +260,7 @@ def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
         state: None where nobody wants it.
         ports: those whose device XDP is to know.
     """
-    folders = loader.pins_named(_NAME)
+    folders = loader.pins_named(NAME)
     if not folders:
         return None
     if state is None:
@@ -257,6 +268,8 @@ def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
     with adopted() as forwarder:
         if forwarder is None:
             return Found(("its pins are missing, or those of another version",))
+        if not forwarder.has_fib(state.fib):
+            return Found((f"its routes are not in a FIB of the kind {state.fib}",))
         try:
             change = forwarder.update_to(state)
         except NoRoomError as error:
@@ -276,15 +289,21 @@ def settle(state: Forwarding) -> None:
     Raises:
         HostError: a package or a kernel feature is missing, or a map is full.
     """
-    present = _present()
-    sizes = _roomy(state) if present is None else present.sizes
+    present = find()
+    sizes = roomy(state) if present is None else present.sizes
     if present is not None and not _has_room(present, state):
-        sizes = _grown(_roomy(state), present.sizes)
+        sizes = grown(roomy(state), present.sizes)
 
     def fill(folder: Path) -> None:
         with opened(folder, sizes, maps.spec(sizes).maps) as fresh:
             fresh.begin()
-            fresh.write(fresh.update_to(state))
+            try:
+                fresh.write(fresh.update_to(state))
+            except NoRoomError as error:
+                raise HostError(
+                    f"map {error} of the forwarder is full: it has the {fresh.limit(str(error)):,} entries that there "
+                    "can be at most; spread the network over hosts, or set datapath.fib to lpm"
+                ) from error
             if present is not None:
                 with opened(present.folder, present.sizes, maps.spec(present.sizes).maps) as old:
                     fresh.carry_from(old)
@@ -296,56 +315,12 @@ def settle(state: Forwarding) -> None:
 
 def unload() -> None:
     """Take the pins away; what programs hold goes with the last port."""
-    loader.unload(maps.spec(_SMALLEST))
+    loader.unload(maps.spec(SMALLEST))
 
 
-@dataclass(frozen=True, slots=True)
-class _Present:
-    """A folder with all maps, and how large they are."""
-
-    folder: Path
-    sizes: Sizes
-
-
-def _present() -> _Present | None:
-    """What is there of this version, or of another one whose maps lie in the same way; None where there is none."""
-    found = [one for one in map(_read, loader.pins_named(_NAME)) if one is not None]
-    current = [one for one in found if loader.directory(maps.spec(one.sizes)) == one.folder]
-    return next(iter(current or found), None)
-
-
-def _read(folder: Path) -> _Present | None:
-    """A folder's maps by the kernel's own record; None where one is missing or of another shape."""
-    try:
-        infos = {name: _info(folder / name) for name in maps.spec(_SMALLEST).maps}
-        flows = WAYS * _info(folder / "dp_flow").max_entries if (folder / "dp_flow").exists() else 0
-        infos |= {name: _info(folder / name) for name in limit_maps.specs()} if flows else {}
-    except OSError:
-        return None
-    sizes = Sizes(
-        infos["dp_port"].max_entries,
-        infos["dp_fib"].max_entries,
-        infos["dp_nexthop"].max_entries,
-        infos["dp_group"].max_entries,
-        infos["dp_leg"].max_entries,
-        (infos["dp_group_slot"].value_size - 8) // (8 + BUCKETS),
-        flows,
-    )
-    for name, wanted in maps.spec(sizes).maps.items():
-        if wanted.sizes != (infos[name].key_size, infos[name].value_size):
-            return None
-    return _Present(folder, sizes)
-
-
-def _info(path: Path) -> libbpf.MapInfo:
-    fd = libbpf.open_pinned(path)
-    try:
-        return libbpf.map_info(fd)
-    finally:
-        os.close(fd)
-
-
-def _has_room(present: _Present, state: Forwarding) -> bool:
+def _has_room(present: Present, state: Forwarding) -> bool:
+    if (present.sizes.fib is None) != (state.fib is FibKind.LPM):
+        return False
     with opened(present.folder, present.sizes, maps.spec(present.sizes).maps) as forwarder:
         try:
             forwarder.update_to(state)
@@ -354,46 +329,9 @@ def _has_room(present: _Present, state: Forwarding) -> bool:
         return True
 
 
-def _roomy(state: Forwarding) -> Sizes:
-    """Room for a state and for another one beside it, since what is new comes before what is old goes."""
-    least = Sizes.of(state)
-    return Sizes(
-        least.ports,
-        _double(state.routes, least.routes),
-        _double(len(state.hops), least.hops),
-        _double(len(state.groups), least.groups),
-        least.legs,
-        least.members,
-        least.flows,
-    )
-
-
-def _double(count: int, least: int) -> int:
-    return max(least, 1 << (2 * count).bit_length())
-
-
-def _grown(wanted: Sizes, present: Sizes) -> Sizes:
-    """Larger than what was too small: also where that was full of what nobody has cleared away."""
-    # The table of flows is the one size that a file sets, and so may be made smaller.
-    larger = replace(Sizes(*map(max, astuple(wanted), astuple(present))), flows=wanted.flows)
-    if larger != present:
-        return larger
-    return replace(present, routes=2 * present.routes, hops=2 * present.hops, groups=2 * present.groups)
-
-
 def _key(number: int) -> bytes:
     return number.to_bytes(4, sys.byteorder)
 
 
 def _number(key: bytes) -> int:
     return int.from_bytes(key, sys.byteorder)
-
-
-def _wait_for_packets() -> None:
-    """Until every packet that was on its way is through: only then may a slot that it was led to be used again.
-
-    membarrier(2) waits for an RCU grace period, within which programs run.
-    """
-    call = _MEMBARRIER.get(platform.machine())
-    if call is None or _libc.syscall(call, _MEMBARRIER_CMD_GLOBAL, 0, 0) != 0:
-        time.sleep(_GRACE_S)

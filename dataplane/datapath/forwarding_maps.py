@@ -11,9 +11,22 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from dataplane.datapath import limit_maps
+from dataplane.datapath.fib.change import leaves_of, words_of
+from dataplane.datapath.fib.layout import BLOCK_WORDS, LEAVES, WORD_BYTES, Room
 from dataplane.datapath.layout import MapSpec
 from dataplane.datapath.loader import ProgramSpec
-from dataplane.model.forwarding import BUCKETS, MAX_ROUTERS, REASONS, Forwarding, Group, Hop, Leaf, Port, bucket_orders
+from dataplane.model.buckets import bucket_orders
+from dataplane.model.forwarding import (
+    BUCKETS,
+    MAX_ROUTERS,
+    REASONS,
+    FibKind,
+    Forwarding,
+    Group,
+    Hop,
+    Leaf,
+    Port,
+)
 
 TC = "dp_tc"
 XDP = "dp_xdp"
@@ -101,9 +114,10 @@ class Sizes:
 
     Args:
         ports: one more than the highest port id; likewise for hops, groups and legs.
-        routes: of all tables together.
+        routes: of all tables together; no matter where ``fib`` is given.
         members: of the largest group.
         flows: that the table of limits has room for; 0: nothing of limits is compiled in.
+        fib: the room of a multibit FIB; None: an LPM trie.
     """
 
     ports: int
@@ -113,18 +127,20 @@ class Sizes:
     legs: int
     members: int
     flows: int = 0
+    fib: Room | None = None
 
     @classmethod
     def of(cls, state: Forwarding) -> "Sizes":
         """Room for a state, in powers of two, so that not every small change of the network is another program."""
         return cls(
             _room(max(state.ports, default=0) + 1, 64),
-            _room(state.routes, 1024),
+            _room(state.routes, 1024) if state.fib is FibKind.LPM else 0,
             _room(max(state.hops, default=0) + 1, 64),
             _room(max(state.groups, default=0) + 1, 16),
             _room(max(state.legs, default=0) + 1, 16),
             _room(max((len(group.members) for group in state.groups.values()), default=0), 4),
             _room(state.flow_table, limit_maps.WAYS) if state.limits else 0,
+            _fib_room(state) if state.fib is FibKind.MULTIBIT else None,
         )
 
     @property
@@ -132,7 +148,7 @@ class Sizes:
         """As the C wants them."""
         return {
             "DP_PORTS": self.ports,
-            "DP_ROUTES": self.routes,
+            **self._fib_defines,
             "DP_NEXTHOPS": self.hops,
             "DP_GROUPS": self.groups,
             "DP_LEGS": self.legs,
@@ -140,9 +156,38 @@ class Sizes:
             **limit_maps.defines(self.flows),
         }
 
+    @property
+    def _fib_defines(self) -> dict[str, int]:
+        if self.fib is None:
+            return {"DP_FIB_LPM": 1, "DP_ROUTES": self.routes}
+        return {
+            "DP_FIB_WORDS": self.fib.block_words,
+            "DP_FIB_WORDS_SHIFT": self.fib.block_words.bit_length() - 1,
+            "DP_FIB_BLOCKS": self.fib.words // self.fib.block_words,
+            "DP_TABLES": self.fib.tables,
+            "DP_LEAVES": self.fib.leaves,
+        }
+
 
 def _room(needed: int, least: int) -> int:
     return max(least, 1 << (needed - 1).bit_length() if needed > 1 else 1)
+
+
+def _fib_room(state: Forwarding) -> Room:
+    """Room for the tables of a state and for what is written beside them when they change."""
+    words, leaves = words_of(state.tables), len(leaves_of(state.tables))
+    return Room(
+        # Of a large table, only parts are exchanged; who wants another one altogether gets new maps.
+        _room(2 * words, 1 << 12) if 2 * words <= BLOCK_WORDS else _eighths(words + words // 4),
+        _room(max(state.tables, default=0) + 1, 64),
+        min(_room(2 * leaves + 1, 256), LEAVES),
+    )
+
+
+def _eighths(words: int) -> int:
+    """The next number of whole blocks that is a power of two and some eighths of it."""
+    step = max(BLOCK_WORDS, 1 << words.bit_length() - 4)
+    return -(-words // step) * step
 
 
 def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
@@ -162,7 +207,7 @@ def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
 
     maps = {
         "dp_port": MapSpec(_u32, _Port),
-        "dp_fib": MapSpec(_Key, _u32),
+        **_fib_maps(sizes.fib),
         "dp_nexthop": MapSpec(_u32, _Hop),
         "dp_group": MapSpec(_u32, _u32),
         "dp_group_slot": MapSpec(_u32, _Group),
@@ -180,6 +225,22 @@ def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
     return ProgramSpec("datapath", (TC, XDP), maps, frozenset({XDP}), defines)
 
 
+def _fib_maps(room: Room | None) -> dict[str, MapSpec]:
+    if room is None:
+        return {"dp_fib": MapSpec(_Key, _u32)}
+
+    block_words = room.block_words
+
+    class _Block(ctypes.Structure):
+        _fields_ = (("words", ctypes.c_char * (WORD_BYTES * block_words)),)
+
+    return {
+        "dp_fib": MapSpec(_u32, _Block, BPF_F_MMAPABLE),
+        "dp_fib_table": MapSpec(_u32, _u64, BPF_F_MMAPABLE),
+        "dp_fib_leaf": MapSpec(_u32, _u32, BPF_F_MMAPABLE),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
     """Entries of a map: keys and values, each one after the other without gaps."""
@@ -192,7 +253,7 @@ class Entries:
 def entries(state: Forwarding, sizes: Sizes) -> Mapping[str, Entries]:
     """A state as map entries, in the order in which they may be written: referents before references.
 
-    What no entry names stays zero, which every lookup takes for absent.
+    What no entry names stays zero, which every lookup takes for absent. A multibit FIB is no matter of entries.
     """
     limits = {"dp_limit": _join((_number(leg), value) for leg, value in limit_maps.limit_rows(state.limits))}
     return {
@@ -204,7 +265,7 @@ def entries(state: Forwarding, sizes: Sizes) -> Mapping[str, Entries]:
         "dp_group": _join((_number(group), _number(group)) for group in state.groups),
         "dp_fib": _join(
             (fib_key(table.id, prefix), leaf_value(leaf))
-            for table in state.tables.values()
+            for table in (state.tables.values() if sizes.fib is None else ())
             for prefix, leaf in table.routes.items()
         ),
         "dp_port": _join((_number(port.id), bytes(_port(port))) for port in state.ports.values()),

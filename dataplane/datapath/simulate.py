@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from dataplane.datapath import forwarding_maps as maps
 from dataplane.datapath import libbpf, limiter, loader
+from dataplane.datapath.fib import memory
 from dataplane.model.forwarding import REASONS, Forwarding, How, Leaf, LegState, Reason, Verdict
 from dataplane.model.simulation import Count, Hook, Run, Step
 
@@ -25,22 +26,27 @@ class Simulator:
 
     Args:
         fds: of its programs and maps, by name.
-        memory: the trace map, as memory.
+        trace: the trace map, as memory.
     """
 
-    def __init__(self, fds: Mapping[str, int], sizes: maps.Sizes, memory: mmap.mmap) -> None:
+    def __init__(self, fds: Mapping[str, int], sizes: maps.Sizes, trace: mmap.mmap) -> None:
         self._fds, self._sizes = fds, sizes
-        self._trace = maps.Trace.from_buffer(memory)
+        self._trace = maps.Trace.from_buffer(trace)
         self._runs = {"tc": libbpf.TestRun(fds[maps.TC]), "xdp": libbpf.TestRun(fds[maps.XDP])}
 
     def fill(self, state: Forwarding) -> None:
-        """Write a state into the maps; entries of a state before it stay where this one has none.
+        """Write a state into the maps; entries of a state before it stay where this one has none, but for routes.
 
         Raises:
             OSError: a map is too small.
+            NoRoomError: the FIB is.
         """
-        for name, entries in maps.entries(state, self._sizes).items():
-            libbpf.update_batch(self._fds[name], entries.keys, entries.values, entries.count)
+        fill(self._fds, state, self._sizes)
+
+    @property
+    def sizes(self) -> maps.Sizes:
+        """Of its maps."""
+        return self._sizes
 
     def map(self, name: str) -> int:
         """The descriptor of a map, good for as long as this is open."""
@@ -100,6 +106,22 @@ class Simulator:
         size = _COUNT_BYTES * libbpf.possible_cpus()
         values = memoryview(libbpf.lookup(self._fds[name], index.to_bytes(4, "little"), size) or b"").cast("Q")
         return Count(sum(values[::2]), sum(values[1::2]))
+
+
+def fill(fds: Mapping[str, int], state: Forwarding, sizes: maps.Sizes) -> None:
+    """Write a state into the maps of a program that nobody else writes to.
+
+    Args:
+        fds: of its maps, by name.
+
+    Raises:
+        OSError: a map is too small.
+        NoRoomError: the FIB is.
+    """
+    for name, entries in maps.entries(state, sizes).items():
+        libbpf.update_batch(fds[name], entries.keys, entries.values, entries.count)
+    if sizes.fib is not None:
+        memory.fill(memory.Memory(fds), state, sizes.fib)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ Which slot a next hop has is known from the maps alone; a slot is free when no r
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from dataclasses import dataclass, field, replace
 
 from dataplane.datapath import forwarding_maps as maps
+from dataplane.datapath.fib import change as routing
 from dataplane.datapath.forwarding_maps import Entries, Sizes
 from dataplane.model.forwarding import Forwarding, Group, Leaf, LeafKind, LegState, Member, Table
 
@@ -25,6 +25,7 @@ _WORDS = {
     "dp_nexthop": "next hop",
     "dp_group": "group",
     "dp_fib": "route",
+    "dp_fib_table": "route table",
     "dp_port": "port",
     "dp_limit": "limit",
 }
@@ -50,6 +51,7 @@ class Content:
         routes: key -> value.
         ports: values by port id.
         limits: values by leg; none where nothing of limits is compiled in.
+        fib: what a multibit FIB holds; then there are no ``routes``.
     """
 
     legs: bytes
@@ -59,6 +61,7 @@ class Content:
     routes: Mapping[bytes, bytes]
     ports: tuple[bytes, ...]
     limits: tuple[bytes, ...] = ()
+    fib: routing.Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +72,26 @@ class Update:
         writes: maps and their entries.
         deletions: keys of routes.
         is_replacing: what led to a slot leads elsewhere then: the slot is free once no packet is on its way any more.
+        fib: writes of a multibit FIB, in the place of those of ``dp_fib``.
     """
 
     writes: tuple[tuple[str, Entries], ...]
     deletions: tuple[bytes, ...] = ()
     is_replacing: bool = False
+    fib: routing.Change = field(default_factory=routing.Change)
 
     @property
     def is_empty(self) -> bool:
-        return not self.deletions and not any(entries.count for _, entries in self.writes)
+        return self.fib.is_empty and not self.deletions and not any(entries.count for _, entries in self.writes)
 
     @property
     def is_loss(self) -> bool:
         """Whether nothing is written but legs that go."""
-        return not self.deletions and [bool(entries.count) for _, entries in self.writes] == [
-            place == 0 for place in range(len(self.writes))
-        ]
+        return (
+            self.fib.is_empty
+            and not self.deletions
+            and [bool(entries.count) for _, entries in self.writes] == [place == 0 for place in range(len(self.writes))]
+        )
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -94,6 +101,7 @@ class Update:
             if name in counts:
                 counts[name] += entries.count
         counts["dp_fib"] += len(self.deletions)
+        counts["dp_fib_table"] = len(self.fib.changed)
         return tuple(f"{count:,} {_WORDS[name]}{'' if count == 1 else 's'}" for name, count in counts.items() if count)
 
 
@@ -104,7 +112,8 @@ def update(state: Forwarding, sizes: Sizes, content: Content) -> Update:
         NoRoomError: a map is too small.
     """
     _check_ids(state, sizes)
-    placed = _with_slots(state, sizes, content)
+    slot_of = _place_hops(_rows(_entries_of_hops(state, sizes)), content)
+    placed = _with_slots(replace(state, tables={}) if sizes.fib is not None else state, slot_of)
     wanted = {name: _rows(entries) for name, entries in maps.entries(placed, sizes).items()}
     slots, groups = _place_groups(wanted["dp_group_slot"], content)
     hops = {key: value for key, value in wanted["dp_nexthop"].items() if content.hops[_int(key)] != value}
@@ -113,6 +122,7 @@ def update(state: Forwarding, sizes: Sizes, content: Content) -> Update:
         raise NoRoomError("dp_fib")
     gone = tuple(key for key in content.routes if key not in wanted["dp_fib"])
     lost, found = _legs(state, content)
+    tables = _fib(state, sizes, content, slot_of)
     writes = (
         ("dp_leg", lost),
         ("dp_nexthop", hops),
@@ -126,7 +136,7 @@ def update(state: Forwarding, sizes: Sizes, content: Content) -> Update:
         ("dp_limit", _changed(wanted.get("dp_limit", {}), content.limits)),
     )
     is_replacing = bool(gone or slots) or any(key in content.routes for key in routes)
-    return Update(tuple((name, _entries(rows)) for name, rows in writes), gone, is_replacing)
+    return Update(tuple((name, _entries(rows)) for name, rows in writes), gone, is_replacing, tables)
 
 
 def _check_ids(state: Forwarding, sizes: Sizes) -> None:
@@ -144,9 +154,23 @@ def _check_ids(state: Forwarding, sizes: Sizes) -> None:
         raise NoRoomError("dp_flow")
 
 
-def _with_slots(state: Forwarding, sizes: Sizes, content: Content) -> Forwarding:
+def _fib(state: Forwarding, sizes: Sizes, content: Content, slot_of: Mapping[int, int]) -> routing.Change:
+    """The writes of a multibit FIB."""
+    if sizes.fib is None or content.fib is None:
+        return routing.Change()
+    numbers = {leaf: _leaf(leaf, slot_of).number for leaf in routing.leaves_of(state.tables)}
+    try:
+        return routing.change(state.tables, numbers, sizes.fib, content.fib)
+    except routing.NoRoomError as error:
+        raise NoRoomError(str(error)) from None
+
+
+def _entries_of_hops(state: Forwarding, sizes: Sizes) -> Entries:
+    return maps.entries(replace(state, ports={}, tables={}, groups={}, legs={}), sizes)["dp_nexthop"]
+
+
+def _with_slots(state: Forwarding, slot_of: Mapping[int, int]) -> Forwarding:
     """The state with each next hop's slot in the place of its id."""
-    slot_of = _place_hops(_rows(maps.entries(state, sizes)["dp_nexthop"]), content)
     hops = {slot_of[hop.id]: replace(hop, id=slot_of[hop.id]) for hop in state.hops.values()}
     groups = {number: _group(group, slot_of) for number, group in state.groups.items()}
     tables = {number: _table(table, slot_of) for number, table in state.tables.items()}
@@ -159,11 +183,11 @@ def _group(group: Group, slot_of: Mapping[int, int]) -> Group:
 
 
 def _table(table: Table, slot_of: Mapping[int, int]) -> Table:
-    routes: dict[IPv4Network, Leaf] = {
-        prefix: Leaf(leaf.kind, slot_of[leaf.value]) if leaf.kind is LeafKind.HOP else leaf
-        for prefix, leaf in table.routes.items()
-    }
-    return replace(table, routes=routes)
+    return replace(table, routes={prefix: _leaf(leaf, slot_of) for prefix, leaf in table.routes.items()})
+
+
+def _leaf(leaf: Leaf, slot_of: Mapping[int, int]) -> Leaf:
+    return Leaf(leaf.kind, slot_of[leaf.value]) if leaf.kind is LeafKind.HOP else leaf
 
 
 def _place_hops(wanted: Mapping[bytes, bytes], content: Content) -> dict[int, int]:
@@ -185,7 +209,10 @@ def _place_hops(wanted: Mapping[bytes, bytes], content: Content) -> dict[int, in
 
 def _hops_in_use(content: Content) -> set[int]:
     """The slots of next hops that a packet could be led to."""
-    leaves = (Leaf.of(_int(value)) for value in content.routes.values())
+    numbers = [_int(value) for value in content.routes.values()]
+    if content.fib is not None:
+        numbers += [*content.fib.leaves, *(value >> 32 for value in content.fib.tables)]
+    leaves = map(Leaf.of, numbers)
     used = {leaf.value for leaf in leaves if leaf is not None and leaf.kind is LeafKind.HOP}
     for slot in set(content.slots) - {0}:
         used |= _members(content.groups[slot])

@@ -25,7 +25,7 @@ def bucket_of(protocol: int, one: tuple[IPv4Address, int], other: tuple[IPv4Addr
         other: of the other end.
 
     Returns:
-        0 to 255: a place in ``model.forwarding.bucket_orders``.
+        0 to 255: a place in ``model.buckets.bucket_orders``.
     """
     low, high = sorted(int(address) << _PORT_BITS | port for address, port in (one, other))
     value = ((low ^ protocol) * 0x9E3779B97F4A7C15) & _64_BITS

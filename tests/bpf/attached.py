@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from dataplane.datapath import forwarding_maps as maps
-from dataplane.datapath import libbpf, loader
+from dataplane.datapath import libbpf, loader, simulate
 from dataplane.kernel import netns
 from dataplane.model.forwarding import Forwarding, Port, Reason
 from dataplane.model.simulation import Hook
@@ -51,8 +51,7 @@ def attached(state: Forwarding, hook: Hook) -> Iterator[Attached]:
     sizes = maps.Sizes.of(state)
     with ExitStack() as stack:
         fds = stack.enter_context(loader.tried(maps.spec(sizes)))
-        for name, entries in maps.entries(state, sizes).items():
-            libbpf.update_batch(fds[name], entries.keys, entries.values, entries.count)
+        simulate.fill(fds, state, sizes)
         for port in state.ports.values():
             with netns.entered(port.namespace):  # both look the device up in the caller's namespace
                 libbpf.update(fds["dp_tx"], _U32.pack(port.id), _U32.pack(port.ifindex))

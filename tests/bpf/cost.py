@@ -12,7 +12,7 @@ import struct
 from ipaddress import IPv4Address, IPv4Network
 
 from dataplane.datapath import forwarding_maps as maps
-from dataplane.datapath import libbpf, loader
+from dataplane.datapath import libbpf, loader, simulate
 from dataplane.model.forwarding import (
     Forwarding,
     Group,
@@ -78,8 +78,7 @@ def main() -> None:
         full = state(routers, routes, has_group=has_group)
         sizes = maps.Sizes.of(full)
         with loader.tried(maps.spec(sizes)) as fds:
-            for name, entries in maps.entries(full, sizes).items():
-                libbpf.update_batch(fds[name], entries.keys, entries.values, entries.count)
+            simulate.fill(fds, full, sizes)
             xdp, tc = (
                 cost(fds[name], hook, frame, RUNS // routers) for name, hook in ((maps.XDP, "xdp"), (maps.TC, "tc"))
             )

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from dataplane.datapath.simulate import Simulator
+from dataplane.model.buckets import bucket_orders
 from dataplane.model.forwarding import (
     BUCKETS,
     Forwarding,
@@ -25,7 +26,6 @@ from dataplane.model.forwarding import (
     PortKind,
     Reason,
     Table,
-    bucket_orders,
 )
 from tests.bpf.programs import filled
 from tests.bpf.test_program import HOOKS

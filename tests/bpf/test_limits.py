@@ -13,6 +13,7 @@ from dataplane.datapath.update import Update
 from dataplane.errors import HostError
 from dataplane.model.forwarding import (
     MAX_ROUTERS,
+    FibKind,
     Forwarding,
     Hop,
     How,
@@ -35,7 +36,8 @@ def test_a_full_table_refuses_a_new_route_and_still_takes_a_changed_one() -> Non
     """57: old routes forward on; which map and which limit is in the sizes."""
     routes = {IPv4Network((f"10.0.0.{n}", 32)): Leaf(LeafKind.HOP, n) for n in range(16)}
     mac = plain_frame(0)[:6].hex(":")
-    state = Forwarding({1: Port(1, 0, "", "", PortKind.TRANSIT, "", 1, mac)}, {1: Table(1, "", "", routes)})
+    ports, tables = {1: Port(1, 0, "", "", PortKind.TRANSIT, "", 1, mac)}, {1: Table(1, "", "", routes)}
+    state = Forwarding(ports, tables, fib=FibKind.LPM)
     with filled(state, Sizes(64, 16, 64, 16, 16, 4)) as there:
         fd = there.map("dp_fib")
 
@@ -87,12 +89,17 @@ def test_a_full_map_of_devices_is_named_with_its_limit() -> None:
             forwarder.set_device(64, 1)
 
 
+@pytest.mark.parametrize("fib", FibKind)
 @pytest.mark.parametrize("number", [0x1000_0000, 0x2000_0000, 0x1000_0001, 0x1FFF_FFFF, 0x5000_0001, 0xF000_0029])
 @pytest.mark.parametrize("router", [1, 2])
-def test_a_leaf_that_makes_no_sense_lets_nothing_through(number: int, router: int) -> None:
+def test_a_leaf_that_makes_no_sense_lets_nothing_through(number: int, router: int, fib: FibKind) -> None:
     """Nobody writes such a thing; were it there, the kernel would get the packet as it came."""
-    with filled(chain(2, Leaf(LeafKind.HOP, 2))) as there:
-        libbpf.update(there.map("dp_fib"), forwarding_maps.fib_key(router, ANYWHERE), number.to_bytes(4, "little"))
+    with filled(replace(chain(2, Leaf(LeafKind.HOP, 2)), fib=fib)) as there:
+        if fib is FibKind.LPM:
+            libbpf.update(there.map("dp_fib"), forwarding_maps.fib_key(router, ANYWHERE), number.to_bytes(4, "little"))
+        else:
+            key, value = router.to_bytes(4, "little"), (number << 32).to_bytes(8, "little")
+            libbpf.update(there.map("dp_fib_table"), key, value)
         frame = packet("10.0.0.1", 1, "10.9.0.1", 2)
         run = there.raw("xdp", 1, frame)
         assert run == (2, frame)  # XDP_PASS

@@ -6,13 +6,15 @@ More: DATAPLANE_RUNS multiplies tables and packets. A failure names its seed.
 import os
 import random
 from collections import Counter
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from dataplane.datapath import forwarding_maps, libbpf
+from dataplane.datapath.fib.layout import Room
 from dataplane.datapath.simulate import Simulator
-from dataplane.model.forwarding import Forwarding, Leaf, LeafKind, Port, PortKind, Reason, Table
+from dataplane.model.forwarding import FibKind, Forwarding, Leaf, LeafKind, Port, PortKind, Reason, Table
 from dataplane.model.simulation import Hook
 from tests.bpf.programs import filled
 from tests.fakes import random_forwarding
@@ -26,6 +28,8 @@ PACKETS = 10_000
 TABLES = 10_000
 ROUTES = 16
 LOOKUPS = 5
+ROOM = forwarding_maps.Sizes(16_384, 0, 64, 16, 16, 4, fib=Room(1 << 25, 16_384, 1 << 15))
+"""For all tables, and what is written beside them when all change at once."""
 HOOKS: tuple[Hook, ...] = ("tc", "xdp")
 
 
@@ -41,9 +45,18 @@ def differences(there: Simulator, model: ForwardingModel, hook: Hook, port: int,
 
 @pytest.mark.parametrize("number", range(WORLDS * RUNS))
 def test_program_does_what_the_model_says(number: int) -> None:
+    check_world(number, FibKind.MULTIBIT)
+
+
+def test_program_does_what_the_model_says_with_an_lpm_trie() -> None:
+    check_world(0, FibKind.LPM)
+
+
+def check_world(number: int, fib: FibKind) -> None:
     """45, 59: at least 100,000 packets in all, of every kind; the sum of the counters is their number."""
     chance = random.Random(f"{SEED}/{number}")
     state = random_forwarding.state(chance, Scale(tables=40, routes=30, ports=48, hops=60, groups=12, legs=12))
+    state = replace(state, fib=fib)
     model, met = ForwardingModel(state), Counter[Reason]()
     with filled(state) as there:
         for _ in range(PACKETS):
@@ -80,16 +93,21 @@ def check_counters(there: Simulator, state: Forwarding, met: Counter[Reason]) ->
     assert counted == met
 
 
+@pytest.mark.parametrize("fib", FibKind)
 @pytest.mark.parametrize("batch", range(RUNS))
-def test_longest_prefix_wins_while_routes_come_and_go(batch: int) -> None:
+def test_longest_prefix_wins_while_routes_come_and_go(batch: int, fib: FibKind) -> None:
     """44: 10,000 tables, each asked, changed, and asked again; no table sees another one's routes (R63, R88)."""
     chance = random.Random(f"{SEED}/tables/{batch}")
     routes = {table: random_routes(chance) for table in range(1, TABLES + 1)}
-    with filled(state_of(routes)) as there:
+    with filled(replace(state_of(routes), fib=fib), ROOM if fib is FibKind.MULTIBIT else None) as there:
         for changed in (False, True):
+            if changed and fib is FibKind.MULTIBIT:
+                for now in routes.values():
+                    change(chance, None, 0, now)
+                there.fill(state_of(routes))
             for table, now in routes.items():
-                if changed:
-                    change(chance, there, table, now)
+                if changed and fib is FibKind.LPM:
+                    change(chance, there.map("dp_fib"), table, now)
                 for target in targets(chance, now):
                     found = there.run("xdp", table, plain_frame(target)).steps[0].leaf
                     where = f"DATAPLANE_SEED={SEED}, batch {batch}, {table=} {IPv4Address(target)}"
@@ -107,7 +125,8 @@ def random_routes(chance: random.Random) -> dict[IPv4Network, Leaf]:
 
 
 def random_leaf(chance: random.Random) -> Leaf:
-    return Leaf(chance.choice([LeafKind.HOP, LeafKind.GROUP]), chance.randrange(1, 1 << 28))
+    """One of fewer than there can be different ones."""
+    return Leaf(chance.choice([LeafKind.HOP, LeafKind.GROUP]), chance.randrange(1, 10_000) << 14)
 
 
 def state_of(routes: dict[int, dict[IPv4Network, Leaf]]) -> Forwarding:
@@ -118,15 +137,16 @@ def state_of(routes: dict[int, dict[IPv4Network, Leaf]]) -> Forwarding:
     return Forwarding(ports, tables)
 
 
-def change(chance: random.Random, there: Simulator, table: int, routes: dict[IPv4Network, Leaf]) -> None:
-    """Routes that go, that come, and that lead elsewhere."""
-    fd = there.map("dp_fib")
+def change(chance: random.Random, trie: int | None, table: int, routes: dict[IPv4Network, Leaf]) -> None:
+    """Routes that go, that come, and that lead elsewhere; in a trie too."""
     for prefix in [prefix for prefix in routes if chance.random() < 0.3]:
-        libbpf.delete(fd, forwarding_maps.fib_key(table, prefix))
         del routes[prefix]
+        if trie is not None:
+            libbpf.delete(trie, forwarding_maps.fib_key(table, prefix))
     fresh = {prefix: random_leaf(chance) for prefix in random_forwarding.prefixes(chance, 3)}
     for prefix, leaf in fresh.items():
-        libbpf.update(fd, forwarding_maps.fib_key(table, prefix), forwarding_maps.leaf_value(leaf))
+        if trie is not None:
+            libbpf.update(trie, forwarding_maps.fib_key(table, prefix), forwarding_maps.leaf_value(leaf))
     routes |= fresh
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from dataplane.datapath import forwarding_maps as maps
 from dataplane.datapath import libbpf, loader
+from dataplane.datapath.fib.layout import Room
 from dataplane.datapath.forwarding_maps import Sizes
 
 MOST = 100_000
@@ -33,13 +34,14 @@ def verified(fd: int) -> int:
     return int(info.verified)
 
 
+@pytest.mark.parametrize("fib", [None, Room(1 << 20, 1024, 1 << 16), Room(1 << 12, 64, 256)], ids=["lpm", "", "small"])
 @pytest.mark.parametrize(
     ("members", "is_traced", "most"), [(1, False, MOST), (4, False, MOST), (4, True, MOST), (64, False, MOST_OF_64)]
 )
 @pytest.mark.parametrize("flows", [0, 65_536], ids=["no limits", "limits"])
-def test_every_set_of_sizes_loads(members: int, is_traced: bool, most: int, flows: int) -> None:
-    with loader.tried(maps.spec(Sizes(1024, 1_000_000, 1024, 64, 64, members, flows), is_traced=is_traced)) as fds:
+def test_every_set_of_sizes_loads(members: int, is_traced: bool, most: int, flows: int, fib: Room | None) -> None:
+    with loader.tried(maps.spec(Sizes(1024, 1_000_000, 1024, 64, 64, members, flows, fib), is_traced=is_traced)) as fds:
         for name in (maps.TC, maps.XDP):
             count = verified(fds[name])
-            print(f"\n{name}, groups of {members}: {count:,} instructions verified", end="")
+            print(f"\n{name}, groups of {members}, {fib}: {count:,} instructions verified", end="")
             assert 100 < count <= most

@@ -9,7 +9,8 @@ import struct
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from dataplane.model.forwarding import Forwarding, How, LeafKind, LegState, Reason, bucket_orders
+from dataplane.model.buckets import bucket_orders
+from dataplane.model.forwarding import Forwarding, How, LeafKind, LegState, Reason
 
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
 NEVER_FORWARDED = [IPv4Network(text) for text in ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32")]

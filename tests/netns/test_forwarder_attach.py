@@ -106,8 +106,8 @@ def overwrite(name: str, key: int, value: bytes) -> None:
 def redirect_a_route(hook: str) -> None:
     """20: a wrong next hop, written straight into the map."""
     folder = next(bpffs.folder().iterdir())
-    fd = libbpf.open_pinned(folder / "dp_fib")
-    key, value = next((key, value) for key, value in libbpf.read_all(fd, 12, 4) if value[3] >> 4 == 3)
+    fd = libbpf.open_pinned(folder / "dp_fib_leaf")
+    key, value = next((key, value) for key, value in libbpf.read_all(fd, 4, 4) if value[3] >> 4 == 3)
     libbpf.update(fd, key, bytes([value[0] ^ 1]) + value[1:])
     os.close(fd)
 

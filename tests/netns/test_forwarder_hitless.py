@@ -163,10 +163,10 @@ def arrived(namespace: str) -> int:
 def test_larger_maps_lose_nothing(network: AppliedNetwork, text: str) -> None:
     """More routes than there is room for: other maps, another program."""
     routes = [ROUTE] + [
-        f"{{destination: 192.168.{n // 4}.{n % 4 * 64}/26, next_hop: {{router_interface: ri-1}}}}"
-        for n in range(8, 708)
+        f"{{destination: 192.168.{n // 32}.{n % 32 * 8}/30, next_hop: {{router_interface: ri-1}}}}"
+        for n in range(64, 4264)
     ]
-    quota = "version: 1\nquotas: {custom_routes_per_table: 1000}\n"
+    quota = "version: 1\nquotas: {custom_routes_per_table: 5000}\n"
     larger = text.replace(ROUTE, ", ".join(routes)).replace("version: 1\n", quota, 1)
     assert larger != text
     network.must_apply(text)

@@ -125,7 +125,6 @@ def _fill(state: Forwarding) -> dict[str, MapFill]:
     """How full the forwarder's tables are (P8)."""
     entries = {
         "dp_port": len(state.ports),
-        "dp_fib": state.routes,
         "dp_nexthop": len(state.hops),
         "dp_group": len(state.groups),
         "dp_leg": len(state.legs),
@@ -133,4 +132,5 @@ def _fill(state: Forwarding) -> dict[str, MapFill]:
     with forwarder.adopted() as present:
         if present is None:
             return {}
-        return {name: MapFill(count, present.limit(name)) for name, count in entries.items()}
+        fills = {name: MapFill(count, present.limit(name)) for name, count in entries.items()}
+        return fills | {name: MapFill(*fill) for name, fill in present.fib_fill(state.routes).items()}

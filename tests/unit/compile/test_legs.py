@@ -16,8 +16,9 @@ from dataplane.compile.forwarding import compile_forwarding
 from dataplane.compile.leg import GroupName
 from dataplane.config.network import Network
 from dataplane.model import names
+from dataplane.model.buckets import bucket_orders
 from dataplane.model.desired import Desired
-from dataplane.model.forwarding import Forwarding, Group, LegState, bucket_orders
+from dataplane.model.forwarding import Forwarding, Group, LegState
 from dataplane.model.ids import IdBook
 from dataplane.model.kernel import ForwarderState, KernelRoute, Nexthop, NexthopGroup, Veth
 from dataplane.model.leg import Cause, LegVerdict, LegVerdicts, LegWord

@@ -8,12 +8,15 @@ from dataclasses import replace
 
 from dataplane.datapath import flatten, limit_maps
 from dataplane.datapath import forwarding_maps as maps
+from dataplane.datapath.fib.layout import Room
 from dataplane.datapath.forwarding_maps import Sizes
 from dataplane.model import names
+from dataplane.model.buckets import bucket_orders
 from dataplane.model.forwarding import (
     BUCKETS,
     MAX_ROUTERS,
     REASONS,
+    FibKind,
     Forwarding,
     Group,
     GroupMode,
@@ -25,12 +28,12 @@ from dataplane.model.forwarding import (
     Member,
     Reason,
     Verdict,
-    bucket_orders,
 )
 from dataplane.model.limit import BURST_NS, QUEUE_NS
 from dataplane.model.shaper import FIRST_LEAF, FORWARDER_LEAVES
 
 SIZES = Sizes(64, 1024, 64, 16, 16, 4)
+MULTIBIT = Sizes(64, 0, 64, 16, 16, 4, fib=Room(1 << 12, 64, 256))
 SPEC = maps.spec(SIZES)
 LIMITED = maps.spec(replace(SIZES, flows=1024))
 TRACED = maps.spec(SIZES, is_traced=True)
@@ -107,10 +110,10 @@ def test_a_leaf_is_read_back() -> None:
 def test_every_map_of_the_source_is_known() -> None:
     """What is not pinned is gone with the compiling process; names fit into the kernel's 15 characters."""
     declared = set(re.findall(r"^BPF_\w+\((?:\"\w+\", [^,]+, [^,]+, )?(dp_\w+)", SOURCE, re.M))
-    assert declared == set(TRACED.maps) | set(LIMITED.maps)
+    assert declared == set(TRACED.maps) | set(LIMITED.maps) | set(maps.spec(MULTIBIT).maps)
     assert set(TRACED.maps) - set(SPEC.maps) == {"dp_trace"}
     assert set(LIMITED.maps) - set(SPEC.maps) == set(limit_maps.specs())
-    assert all(len(name) <= 15 for name in (*TRACED.maps, *LIMITED.maps, *TRACED.programs))
+    assert all(len(name) <= 15 for name in (*declared, *TRACED.maps, *LIMITED.maps, *TRACED.programs))
     assert set(re.findall(r"^int (\w+)\(struct", SOURCE, re.M)) == set(SPEC.programs)
 
 
@@ -127,7 +130,8 @@ def test_one_text_with_every_header_and_true_line_numbers() -> None:
 
 def test_sizes_follow_the_state_and_leave_room() -> None:
     """Powers of two, so that a few more routes are the same program."""
-    assert Sizes.of(Forwarding()) == Sizes(64, 1024, 64, 16, 16, 4)
+    assert Sizes.of(Forwarding(fib=FibKind.LPM)) == SIZES
+    assert Sizes.of(Forwarding()) == MULTIBIT
     hops = {number: Hop(number, How.PEER) for number in (1, 64)}
     assert Sizes.of(Forwarding(hops=hops)).hops == 128
     group = Group(3, "", GroupMode.LOAD_BALANCE, tuple(Member(n, n) for n in range(1, 6)))
