@@ -19,7 +19,7 @@ class Limit:
     Args:
         flow: of one 5-tuple.
         bandwidth: of everything that leaves by the leg.
-        leaves: of the shaper at its port: a power of two, at most 64.
+        leaves: of the shaper at its port: a power of two, of which the forwarder uses 64 at most.
     """
 
     flow: int

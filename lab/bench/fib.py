@@ -1,7 +1,7 @@
 """The FIB alone: look-ups against the LPM trie (T4), bytes per route (T5), and loading against `ip -batch` (T6).
 
 Both structures are the product's own (``ebpf/lib/fib.h``), compiled into a loop of 64 look-ups; the empty loop is
-subtracted. Run by itself in a sandbox: ``python -m lab.bench.fib [--quick]``.
+subtracted. By itself: ``python -m lab.bench.fib [--quick]``.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from dataplane.datapath.fib.memory import Memory
 from dataplane.datapath.fib.space import Space
 from dataplane.datapath.layout import MapSpec
 from dataplane.model.forwarding import Leaf, LeafKind
-from lab.bench import fib_tables
+from lab.bench import fib_tables, sandbox
 from lab.bench.row import Row
 from lab.bench.statistics import Quartiles, paired_ratios
 
@@ -103,11 +103,12 @@ def main() -> None:
 
 
 def measure_fib(rounds: int, is_quick: bool = False) -> list[Row]:
-    """The rows T4, T5 and T6.
+    """The rows T4, T5 and T6. This process gets a sandbox, for good.
 
     Args:
         is_quick: no table of a million routes.
     """
+    sandbox.enter()
     rows = []
     for size, count in SIZES.items():
         if not (is_quick and size == "1M"):

@@ -45,7 +45,7 @@ _T2: Mapping[int, float] = {1_000: 1.5, 100_000: 2, 1_000_000: 2}
 _T3: Mapping[int, float] = {1_000: 0.95, 100_000: 0.93, 1_000_000: 0.85}
 """Routes -> the target, where performance.md has one."""
 _T1B: Mapping[str, float] = {XDP: 12, TC: 4}
-_T2_NOTE = "ECMP (each route leads to a group of two legs) and all counters on; the flow cap is not, until it is merged"
+_T2_NOTE = "ECMP (each route leads to a group of two legs), all counters and a cap for each flow on"
 
 
 def scenes(sizes: Sequence[int]) -> list[Scene]:

@@ -6,12 +6,26 @@ where a function makes rows, ``"fib": Plain("lookups and loading", {"T4": Kind.K
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lab.bench import agent, bringup, failover, flip, forwarding, legs, sockets, tunnels
-from lab.bench.model import Group
-from lab.bench.row import rank
+from lab.bench import accuracy, agent, bringup, failover, fib, flip, forwarding, legs, limits, sockets, tunnels
+from lab.bench.model import Group, Plain
+from lab.bench.row import Kind, rank
 
 GROUPS: Mapping[str, Group] = {
     "forwarding": forwarding,
+    "fib": Plain(
+        "look-ups against the LPM trie, bytes per route, loading",
+        {"T4": Kind.KERNEL, "T5": Kind.COUNTED, "T6": Kind.END_TO_END},
+        fib.measure_fib,
+        ROUNDS=9,
+    ),
+    "limits": Plain(
+        "the flow cap per packet, and its memory",
+        {"T11": Kind.KERNEL, "T13": Kind.COUNTED},
+        limits.measure_limits,
+    ),
+    "accuracy": Plain(
+        "what a capped flow gets", {"T12": Kind.END_TO_END}, accuracy.measure_accuracy, ROUNDS=5, QUICK_ROUNDS=2
+    ),
     "flip": flip,
     "legs": legs,
     "sockets": sockets,

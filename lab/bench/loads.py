@@ -19,11 +19,15 @@ from dataplane.kernel import netns
 from dataplane.kernel.driver import KernelDriver
 from dataplane.model.forwarding import Forwarding, Group, GroupMode, Hop, Leaf, LeafKind, LegState, Member
 from dataplane.model.kernel import ForwarderState, KernelObject, KernelRoute, PortProgram
+from dataplane.model.limit import Limit
 from dataplane.model.program import FORWARDER_STATE_KEY
+from dataplane.model.shaper import FORWARDER_LEAVES
 from dataplane.plan.action import Action, Verb
 from lab.bench.model import BenchError
 from lab.bench.peer import line
 
+_NEVER_REACHED = 10**12
+"""Bits a second."""
 _LOOKUP = "leaf = fib_lookup(table, destination);"
 """What the ceiling does without (``ebpf/lib/walk.h``)."""
 
@@ -104,7 +108,10 @@ def _with_routes(state: Forwarding, load: Load) -> Forwarding:
 
 
 def _grouped(state: Forwarding, hop: Hop) -> tuple[Forwarding, Leaf]:
-    """A group whose two legs both lead where a next hop leads: packets are hashed, given a leg, and counted there."""
+    """A group whose two legs both lead where a next hop leads: packets are hashed, given a leg, and counted there.
+
+    Both have a cap for each flow that none comes near to, so that each packet is charged to a bucket of its own (T2).
+    """
     first_hop, first_leg, group = max(state.hops) + 1, max(state.legs, default=0) + 1, max(state.groups, default=0) + 1
     legs = (first_leg, first_leg + 1)
     hops = {first_hop + place: replace(hop, id=first_hop + place, leg=leg) for place, leg in enumerate(legs)}
@@ -115,6 +122,7 @@ def _grouped(state: Forwarding, hop: Hop) -> tuple[Forwarding, Leaf]:
         hops={**state.hops, **hops},
         groups={**state.groups, group: found},
         legs={**state.legs, **dict.fromkeys(legs, LegState.UP)},
+        limits=dict.fromkeys(legs, Limit(flow=_NEVER_REACHED, bandwidth=0, leaves=FORWARDER_LEAVES)),
     )
     return changed, Leaf(LeafKind.GROUP, group)
 

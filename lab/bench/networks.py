@@ -91,7 +91,7 @@ access_points: {{site: {{region: here}}}}
 {quotas}
 data_centres: {{dc: {{cidrs: [172.16.0.0/12]}}}}
 physical_connections:
-  pc: {{account: corp, access_point: site, data_centre: dc, bandwidth: 1Gbps, device: {LINE_DEVICE}}}
+  pc: {{account: corp, access_point: site, data_centre: dc, device: {LINE_DEVICE}}}
 vpcs:
   one:
     account: corp
