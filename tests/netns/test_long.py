@@ -102,7 +102,7 @@ def test_73_a_change_a_second_costs_no_memory_no_descriptor_and_no_packet(tmp_pa
                 time.sleep(max(0.0, _CHANGE_S - (time.monotonic() - began)))
         print(f"{changes} changes, {load.sent:,} packets, {load.lost} lost, {grown}")
         assert changes >= SOAK_S / (4 * _CHANGE_S), "it was changed all the time"
-        assert grown["files"] == 0
+        assert grown["files"] <= 0  # one of a call that was just ending may have been counted at the beginning
         assert grown["memory"] < _GROWTH or SOAK_S < 60  # memory that is warm grows no more
     finally:
         host.close()
