@@ -144,7 +144,7 @@ def _cut(applied_on: Sequence[Host], drill: Drill) -> Said:
 @contextmanager
 def _agent(host: Host, files: Sequence[Path]) -> Iterator[None]:
     command = [sys.executable, "-m", "dataplane", "agent", *map(str, files), "--metrics", "off"]
-    # preexec_fn is safe here: no thread runs.
+    # preexec_fn is safe here: it makes system calls, and takes nothing that the thread of a view may hold.
     process = subprocess.Popen(
         command,
         env=environment(host),

@@ -54,8 +54,12 @@ def _rate(bits: int) -> str:
     return f"{bits // 10**6}m" if bits % 10**6 == 0 else str(bits)
 
 
-def printed(measures: Sequence[Measure]) -> Iterator[str]:
-    """What a person types who runs an end by hand: servers first, then clients, end by end (R124, R125, R127)."""
+def printed(measures: Sequence[Measure], processors: int) -> Iterator[str]:
+    """What a person types who runs an end by hand: servers first, then clients, end by end (R124, R125, R127).
+
+    Args:
+        processors: how many there are where the clients run: iperf3 refuses to be pinned to another one.
+    """
     for measure in measures:
         if measure.skipped or measure.tool is Tool.OWN:
             continue
@@ -66,7 +70,7 @@ def printed(measures: Sequence[Measure]) -> Iterator[str]:
             words = (
                 _netperf(measure, flow, measure.seconds)
                 if measure.tool is Tool.NETPERF
-                else _iperf(measure, flow, measure.seconds, flow.number + 1)
+                else _iperf(measure, flow, measure.seconds, (flow.number + 1) % processors)
             )
             yield f"{flow.client.id}: {' '.join(words)}"
 

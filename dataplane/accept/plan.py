@@ -67,7 +67,7 @@ class Planner:
         found: list[Measure] = []
         for number, spec in enumerate(file.measures):
             clients = self._instances(("measures", number, "from"), spec.from_)
-            target = self._target(("measures", number, "to"), spec.to)
+            target = self._target(("measures", number, "to"), spec.to, clients)
             if clients and target is not None:
                 wanted = [kind for kind in spec.kinds if not kinds or kind in kinds]
                 found += self._of_spec(spec, wanted, clients, target, seconds)
@@ -80,7 +80,8 @@ class Planner:
         )
 
     def _drill(self, path: tuple[str | int, ...], spec: DrillSpec) -> Iterator[Drill]:
-        source, target = self._instances((*path, "from"), [spec.from_]), self._target((*path, "to"), spec.to)
+        source = self._instances((*path, "from"), [spec.from_])
+        target = self._target((*path, "to"), spec.to, source)
         if spec.leg not in self.network.router_interfaces:
             known = ", ".join(self.network.router_interfaces) or "it has none"
             self._complain((*path, "leg"), f"there is no router interface `{spec.leg}`", f"known: {known}", "R54")
@@ -103,7 +104,16 @@ class Planner:
                 self._complain(path, f"`{id}` is not an instance with an address here", f"known: {known}")
         return found if len(found) == len(ids) else []
 
-    def _target(self, path: tuple[str | int, ...], to: Target) -> End | None:
+    def _target(self, path: tuple[str | int, ...], to: Target, clients: Sequence[End]) -> End | None:
+        found = self._end(path, to)
+        if found is not None and found.address in {client.address for client in clients if client.vpc == found.vpc}:
+            self._complain(
+                path, f"{found.id} is at both ends: nothing would leave it", "name another one here or in from:"
+            )
+            return None
+        return found
+
+    def _end(self, path: tuple[str | int, ...], to: Target) -> End | None:
         if isinstance(to, IPv4Address):
             return next((end for end in self.ends.values() if end.address == to), End(str(to), to, is_here=False))
         if to in self.ends:

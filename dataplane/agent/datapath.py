@@ -69,8 +69,11 @@ def watched(state_dir: Path) -> Watch:
     """
     from dataplane.kernel.driver import KernelDriver  # Late, as above.
 
+    state = Store(state_dir).load()
+    if not state.applied.sources:
+        raise HostError("nothing is applied on this host, so that nothing flows: `dataplane apply FILE` first")
     driver = KernelDriver()
-    loaded, desired = _compiled(Store(state_dir).load(), driver.facts())
+    loaded, desired = _compiled(state, driver.facts())
     return Watch(loaded.network, forwarding_of(desired), driver)
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -67,11 +68,12 @@ class _Reading:
 
 
 class Reader:
-    """Reads configurations, and knows again the ones that somebody still holds."""
+    """Reads configurations, and knows again the ones that somebody still holds; for any number of threads."""
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[tuple[Source, ...], Loaded] = WeakValueDictionary()
         self._begun: tuple[tuple[Source, ...], _Reading] | None = None
+        self._taking = threading.Lock()
 
     def begin(self, paths: Sequence[Path]) -> None:
         """Have files read that are asked for soon, while the caller does something else. Files that cannot be read
@@ -102,7 +104,8 @@ class Reader:
         known = self._known.get(texts)
         if known is not None:
             return known
-        begun, self._begun = self._begun, None
+        with self._taking:  # a reading has one result, for one of the threads that ask
+            begun, self._begun = self._begun, None
         if begun is not None and begun[0] != texts:
             begun[1].drop()
             begun = None

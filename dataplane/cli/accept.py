@@ -1,5 +1,6 @@
 """``dataplane accept``: the acceptance test of the network that was applied here."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -119,7 +120,7 @@ def _default_file(network: "Network", ends: "dict[str, End]", server: IPv4Addres
 def _print_commands(measures: "Sequence[Measure]", options: Options) -> None:
     from dataplane.accept.commands import printed
 
-    lines = list(printed(measures))
+    lines = list(printed(measures, os.cpu_count() or 1))
     emit({"commands": lines}, options.output, lambda: lines)
 
 

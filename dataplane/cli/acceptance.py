@@ -67,11 +67,13 @@ def accept_options(command: _Command) -> _Command:
         seconds = duration_ms / 1000 if duration_ms is not None else None
         return command(*arguments, options=Options(seconds, kinds, netperf, junit, html, output), **others)
 
-    file = click.Path(path_type=Path, dir_okay=False)
+    file = click.Path(path_type=Path, dir_okay=False, writable=True)
     for option in (
         output_option,
-        click.option("--html", type=file, help="Write the report, with plots, as one HTML file."),
-        click.option("--junit", type=file, help="Write the results as JUnit XML."),
+        click.option(
+            "--html", type=file, callback=_in_a_folder, help="Write the report, with plots, as one HTML file."
+        ),
+        click.option("--junit", type=file, callback=_in_a_folder, help="Write the results as JUnit XML."),
         click.option("--netperf/--no-netperf", default=True, help="Use netperf where it is; without it: iperf3."),
         click.option("--only", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these kinds of measure."),
         click.option(
@@ -84,6 +86,13 @@ def accept_options(command: _Command) -> _Command:
     ):
         called = option(called)
     return called  # type: ignore[return-value]
+
+
+def _in_a_folder(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Said before minutes of measuring, not after them."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.absolute().parent}", ctx, parameter)
+    return path
 
 
 def kinds_of(options: Options) -> "tuple[MeasureKind, ...]":
@@ -100,9 +109,13 @@ def read_file(path: Path) -> "tuple[AcceptanceFile, Node]":
         InvalidConfig: with every mistake in it.
     """
     from dataplane.accept.language import AcceptanceFile
-    from dataplane.config.document import read_document
+    from dataplane.config.document import problem_at, read_document
+    from dataplane.config.problem import InvalidConfig
 
-    return read_document(path, AcceptanceFile, "README.md")
+    file, places = read_document(path, AcceptanceFile, "README.md")
+    if not (file.measures or file.drills):
+        raise InvalidConfig([problem_at(places, (), "the file asks for nothing", "add measures: or drills:", "R124")])
+    return file, places
 
 
 def refuse_complaints(complaints: "Sequence[Complaint]", places: "Node") -> None:

@@ -53,11 +53,11 @@ def accept(ctx: click.Context, name: str, hook: "Hook | None", compare: bool, op
         if compare:
             runner.up(wanted, note, "off")
             runs.append(_run(replace(planned, hook="off", drills=())))
-            if not is_new:
-                runner.up(wanted, note, hook)
     finally:
         if is_new:
             runner.down(wanted.name)
+        elif compare:  # whoever had it up finds it as it was, also where this was interrupted
+            runner.up(wanted, note, hook)
     finish(ctx, runs, options)
 
 

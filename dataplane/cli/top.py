@@ -13,6 +13,8 @@ from dataplane.cli.legs import complete_connection
 from dataplane.cli.output import DOCUMENT_VERSION, emit, note, output_option, serialise
 
 if TYPE_CHECKING:
+    from dataplane.agent.api.client import Client
+    from dataplane.agent.api.service import TopRequest
     from dataplane.cli.top_text import Order
     from dataplane.observe.top import Top
 
@@ -83,17 +85,21 @@ def top(interval_ms: int, most: int | None, order: str, connection: str, flows: 
 
 
 def _tops(seconds: float, flows: int, connection: str) -> "Iterator[Top]":
-    """What flows, interval by interval."""
+    """What flows, interval by interval; whom to ask is found out here: the thread of a live view knows no options."""
     agent = find_agent()
     if agent is not None:
         from dataplane.agent.api.service import TopRequest
 
-        while True:
-            yield agent.top(TopRequest(seconds, flows, connection))
+        return _asked(agent, TopRequest(seconds, flows, connection))
     need_root("dataplane top", "reads the forwarder's counters where no agent runs")
     from dataplane.agent.datapath import watching
 
-    yield from watching(folders().state, seconds, flows, connection)
+    return watching(folders().state, seconds, flows, connection)
+
+
+def _asked(agent: "Client", request: "TopRequest") -> "Iterator[Top]":
+    while True:
+        yield agent.top(request)
 
 
 def _show(found: "Top", order: "Order", output: str, *, is_first: bool) -> None:

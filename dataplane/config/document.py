@@ -72,16 +72,21 @@ def problem_at(places: Node, path: Path_, message: str, remedy: str, rule: str |
 
 def _translate(error: ValidationError, places: Node, manual: str) -> Iterator[Problem]:
     """pydantic's errors in our words, each at its place."""
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    see = f"see the language in {manual}"
+    for item in items:
         path = _path_in_file(item["loc"], places)
         context = item.get("ctx", {})
-        see = f"see the language in {manual}"
         if item["type"] == REFUSED:
             yield problem_at(places, path, context["message"], context["remedy"], context.get("rule"))
         elif item["type"] == "missing":
             yield problem_at(places, path, f"the key `{item['loc'][-1]}` is missing", f"add {item['loc'][-1]}: ...")
         elif item["type"] == "extra_forbidden":
             yield problem_at(places, path, f"the key `{path[-1]}` is unknown", see)
+        elif item["type"] == "too_short":
+            # pydantic counts what is left of a list; where that is nothing since an item is wrong, that has been said.
+            if not any(other["loc"][:-1] == item["loc"] for other in items):
+                yield problem_at(places, path, "the list is empty", "name at least one")
         else:
             yield problem_at(places, path, item["msg"][0].lower() + item["msg"][1:], see)
 

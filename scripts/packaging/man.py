@@ -13,11 +13,11 @@ from dataplane.cli.main import cli
 
 EXIT_CODES = (
     (0, "What was asked is done, or holds."),
-    (1, "It failed; the message says who must act."),
+    (1, "It failed; the message says who must act. Of accept: disturbed, so that nothing is known."),
     (2, "Wrong use: an unknown option, or something that is not there was named."),
-    (3, "What was asked does not hold: there are differences, a flow fails, the network is not healthy."),
+    (3, "What was asked does not hold: there are differences, a flow fails, a limit is not reached, a leg is down."),
     (4, "The configuration is invalid; nothing was changed."),
-    (5, "The agent is there and cannot be reached."),
+    (5, "The agent cannot be reached, or none runs and the command needs one."),
     (6, "A privilege is missing."),
     (130, "Interrupted."),
 )

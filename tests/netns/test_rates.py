@@ -27,6 +27,7 @@ from tests.netns.objects import inside
 from tests.netns.shaped import BANDWIDTH, FLOW, Limits, limits, make_shaper
 from tests.netns.test_forwarder_packets import counted
 from tests.netns.test_iperf import IPERF, TEXT
+from tests.netns.windows import share_within
 
 pytestmark = pytest.mark.skipif(not IPERF, reason="needs the package iperf3; scripts/setup installs it")
 
@@ -102,15 +103,13 @@ def test_r117_r122_tcp_has_nine_tenths_of_its_cap_and_twelve_flows_the_line(
     many = 0.8 if hook == "tc" else 0.35
     for count, least in ((1, 0.9), (8, many), (12, many)):
         with streaming("--congestion", control, "--parallel", str(count)):
-            share = rate_s() / (count * FLOW)
-        assert least <= share <= MOST, (count, share)
+            share_within(least, MOST, lambda count=count: rate_s() / (count * FLOW))  # type: ignore[misc]
 
 
 def test_r117_udp_has_its_cap_and_not_a_percent_more(limited: Limits) -> None:
     """R117, R118, D4: policed; the one percent above the second is of the clock's ticks at both its ends."""
     with streaming(*UDP_200M):
-        shares = [rate_s(2) / FLOW for _ in range(2)]
-    assert all(0.85 <= share <= 1.01 for share in shares), shares
+        share_within(0.85, 1.01, lambda: rate_s(2) / FLOW)
     with forwarder.adopted() as present:
         assert present is not None
         count = present.limit_counters()[limited.leg("ri-a")]
@@ -121,7 +120,7 @@ def test_d4_fragments_cannot_get_round_the_cap(limited: Limits) -> None:
     """49: datagrams in pieces, whose ports only the first shows."""
     del limited
     with streaming("--udp", "--bitrate", "200M", "--length", "4000", "--parallel", "2"):
-        assert 0.8 <= rate_s() / FLOW <= 1.05
+        share_within(0.8, 1.05, lambda: rate_s() / FLOW)
 
 
 def test_a_flow_below_its_cap_is_left_on_the_fast_path(network: AppliedNetwork, limited: Limits, hook: str) -> None:
@@ -129,7 +128,7 @@ def test_a_flow_below_its_cap_is_left_on_the_fast_path(network: AppliedNetwork, 
     namespace, ifname = limited.port("ri-a")
     shaped = shaped_packets(namespace, ifname)
     with streaming("--udp", "--bitrate", "50M", "--length", "1400"):
-        assert 0.9 <= rate_s(1) / 51_000_000 <= 1.1
+        share_within(0.9, 1.1, lambda: rate_s(1) / 51_000_000)
     found = counted(network, "instance/inside")
     assert Reason.SHAPED not in found and Reason.LIMIT not in found
     # What begins a stream (its TCP to say so) asks for a neighbour at most.
@@ -177,13 +176,12 @@ def test_two_processors_on_one_flow_do_not_double_it(limited: Limits) -> None:
         senders = [subprocess.Popen(one) for one in command]
     try:
         time.sleep(BURST_S)
-        share = rate_s(2) / FLOW
+        share_within(0.8, MOST, lambda: rate_s(2) / FLOW)
     finally:
         for sender in senders:
             sender.send_signal(signal.SIGKILL)
             sender.wait()
         sink.close()
-    assert 0.8 <= share <= MOST, share
 
 
 def test_r106_limits_change_at_run_time_without_a_reload_and_without_loss(
@@ -209,7 +207,6 @@ def test_r106_limits_change_at_run_time_without_a_reload_and_without_loss(
             sender.sendto(sent.to_bytes(4, "big") + bytes(196), (TARGET, 9))
             sent += 1
             time.sleep(0.001)
-    time.sleep(0.3)
     stop.set()
     counting.join()
     sender.close()
@@ -220,7 +217,7 @@ def test_r106_limits_change_at_run_time_without_a_reload_and_without_loss(
         found = {flow.dport: flow for flow in table}
     assert found[9].bytes >= 228 and found[9].leg == limited.leg("ri-a")
     with streaming(*UDP_200M):
-        assert 0.85 <= rate_s() / (FLOW // 3) <= MOST
+        share_within(0.85, MOST, lambda: rate_s() / (FLOW // 3))
 
 
 def programs() -> Any:
@@ -231,9 +228,10 @@ def programs() -> Any:
 
 def count_arrivals(sink: socket.socket, arrived: list[int], stop: threading.Event) -> None:
     sink.settimeout(0.1)
-    while not stop.is_set():
-        try:
-            arrived.append(int.from_bytes(sink.recv(2000)[:4], "big"))
-        except TimeoutError:
-            continue
-    sink.close()
+    with sink:
+        while True:
+            try:
+                arrived.append(int.from_bytes(sink.recv(2000)[:4], "big"))
+            except TimeoutError:
+                if stop.is_set():
+                    return

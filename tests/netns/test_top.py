@@ -4,6 +4,8 @@ Figures are compared with what was offered and with the cap; how exact the cap i
 """
 
 import json
+import os
+import pty
 import re
 import shutil
 import signal
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ import pytest
 
 from dataplane.kernel import netns
 from dataplane.model.flow import FlowState
-from tests.netns.agent import ROOT, AgentHost, wait
+from tests.netns.agent import PATIENCE_S, ROOT, AgentHost, wait
 from tests.netns.lines import cable
 from tests.netns.network import hooked
 from tests.netns.test_agent_metrics import scrape
 from tests.netns.test_iperf import TEXT
+from tests.netns.windows import measured
 
 IPERF = shutil.which("iperf3") or ""
 pytestmark = pytest.mark.skipif(not IPERF, reason="needs the package iperf3; scripts/setup installs it")
@@ -58,22 +61,23 @@ def flows() -> Iterator[None]:
     """All of them at once, until the block ends."""
     with ExitStack() as stack:
         for port, options in FLOWS.values():
-            stack.enter_context(_running("dp-i-outside", "--server", "--port", str(port)))
-            time.sleep(0.2)
+            server = stack.enter_context(_running("dp-i-outside", "--server", "--forceflush", "--port", str(port)))
+            assert server.stdout is not None and any("listening" in line for line in server.stdout)
             client = ("--client", SERVER, "--port", str(port), "--cport", str(port), "--time", "60", *options)
             stack.enter_context(_running("dp-i-inside", *client))
         yield
 
 
 @contextmanager
-def _running(namespace: str, *options: str) -> Iterator[None]:
+def _running(namespace: str, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """What it prints in a minute fits into the pipe."""
     with netns.entered(namespace):
-        process = subprocess.Popen([IPERF, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+        process = subprocess.Popen([IPERF, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def looks(host: AgentHost, *options: str) -> list[dict[str, Any]]:
@@ -125,13 +129,45 @@ def assert_as_sent(look: dict[str, Any]) -> None:
     assert end["sent"]["bits_per_second"] > 1.9 * CAP
 
 
+def on_a_terminal(host: AgentHost, *keys: str) -> str:
+    """What the command draws until q; the keys are pressed when the first look is there."""
+    ours, its = pty.openpty()
+    folders = ("--state-dir", str(host.state_dir), "--run-dir", str(host.run_dir))
+    line = [sys.executable, "-m", "dataplane", *folders, "top", "--interval", "200ms"]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
+    process = subprocess.Popen(line, cwd=ROOT, stdin=its, stdout=its, stderr=its, env=environment)
+    os.close(its)
+    drawn, pressed = "", False
+    try:
+        with suppress(OSError):  # EIO: it has ended, and so has its terminal
+            while data := os.read(ours, 65_536):
+                drawn += data.decode(errors="replace")
+                if "sorted by" in drawn and not pressed:
+                    os.write(ours, "".join((*keys, "q")).encode())
+                    pressed = True
+        assert process.wait(PATIENCE_S) == 0, drawn
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    return drawn
+
+
+def test_on_a_terminal_it_goes_on_until_q_with_an_agent_and_without(host: AgentHost) -> None:
+    host.start(hooked(LIMITED, "tc"))
+    assert "sorted by throttled" in on_a_terminal(host, "t")
+    host.kill(signal.SIGTERM)
+    assert "ri-a" in on_a_terminal(host)
+
+
 @pytest.mark.parametrize("hook", ["tc", "xdp"])
 def test_r167_flows_have_their_rates_with_an_agent_and_without(host: AgentHost, hook: str) -> None:
     host.start(hooked(LIMITED, hook), "--metrics", "127.0.0.1:0")
     with flows():
         time.sleep(1.0)
         by_agent = looks(host, "--count", "3")
-        assert_as_sent(by_agent[-1])
+        rest = iter(by_agent)
+        measured(lambda: next(rest), assert_as_sent, len(by_agent))
         # A sender that had no processor for a while may be within its burst at one look, not at all of them.
         states = {name: {by_name(look)[name]["state"] for look in by_agent} for name in FLOWS}
         assert FlowState.POLICED in states["fast"]
@@ -148,7 +184,7 @@ def test_r167_flows_have_their_rates_with_an_agent_and_without(host: AgentHost, 
         )
         assert found['dataplane_map_limit_entries{map="dp_flow"}'] >= 64
         host.kill(signal.SIGTERM)
-        assert_as_sent(looks(host, "--count", "1", "--connection", "pcx-1")[0])
+        measured(lambda: looks(host, "--count", "1", "--connection", "pcx-1")[0], assert_as_sent)
         table = json.loads(command(host, "datapath", "show", "flows", "-o", "json"))["flows"]
         ports = {flow["source_port"]: flow for flow in table["flows"] if flow["router_interface"] == "ri-a"}
         assert {port for port, _ in FLOWS.values()} <= set(ports)

@@ -236,6 +236,7 @@ class Service(Protocol):
         """What flows in the seconds that come.
 
         Raises:
+            ConflictError: too many others look already.
             HostError: nothing is applied, or no forwarder counts.
             UnknownError: there is no such connection.
         """

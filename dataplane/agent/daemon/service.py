@@ -4,6 +4,7 @@ Owns the order of words and deeds of one request. Must never touch the kernel fr
 forwarder's counters, whose maps belong to no namespace.
 """
 
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ from dataplane.observe.health import GroupHealth, Health
 from dataplane.observe.top import Top
 
 _STEP_S = 0.2
+_LOOKERS = 4
+"""At what flows, at once: each holds two copies of the flow table, which may be 128 MB."""
 
 
 class AgentService:
@@ -42,6 +45,7 @@ class AgentService:
 
     def __init__(self, agent: Agent, session: Session, version: str) -> None:
         self._agent, self._session, self._version = agent, session, version
+        self._lookers = threading.BoundedSemaphore(_LOOKERS)
 
     @property
     def version(self) -> str:
@@ -117,8 +121,13 @@ class AgentService:
                 raise HostError("nothing is applied on this host, so that nothing flows")
             return self._session.watch(keeper.loaded, keeper.desired)
 
-        found = self._agent.calls.ask(watch)
-        return found.top_in(asked.seconds, asked.flows, asked.connection, lambda seconds: self._wait(seconds, peer))
+        if not self._lookers.acquire(blocking=False):
+            raise ConflictError(f"{_LOOKERS} others look at what flows already: try again in a moment")
+        try:
+            found = self._agent.calls.ask(watch)
+            return found.top_in(asked.seconds, asked.flows, asked.connection, lambda seconds: self._wait(seconds, peer))
+        finally:
+            self._lookers.release()
 
     def events(self, since: int, most: int) -> EventPage:
         """The first events with an id above one."""

@@ -66,6 +66,20 @@ def test_mistakes_have_their_place(tmp_path: Path, old: str, new: str, where: st
     assert message in str(found.value)
 
 
+def test_a_list_with_a_wrong_item_is_not_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig) as found:
+        read(tmp_path, WHOLE.replace("[bandwidth, requests]", "[bandwith]"))
+    (problem,) = found.value.problems
+    assert "`bandwith` is not a kind of measure" in problem.message
+    with pytest.raises(InvalidConfig, match=r":6:11 measures\[0\].from: the list is empty; name at least one"):
+        read(tmp_path, WHOLE.replace("[ecs-1, ecs-2]", "[]"))
+
+
+def test_a_file_that_asks_for_nothing_is_no_acceptance(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="the file asks for nothing"):
+        read(tmp_path, "version: 1\n")
+
+
 def test_two_measures_have_two_names(tmp_path: Path) -> None:
     twice = WHOLE.replace("drills:", "  - {name: servers, from: [ecs-1], to: ecs-2}\ndrills:")
     with pytest.raises(InvalidConfig, match="two measures are called servers"):

@@ -93,6 +93,14 @@ def test_client_ports_lead_by_the_leg_whose_turn_it_is(kind: str, protocol: int)
         assert (way.legs[place].name, place) == (flow.leg, flow.number % 2)
 
 
+@pytest.mark.parametrize("to", ["ecs-2", "192.168.2.10"])
+def test_nobody_sends_to_itself(to: str) -> None:
+    there = planner()
+    assert there.measures(asked(to=to)) == ()
+    (complaint,) = there.complaints
+    assert (complaint.path, complaint.message[:22]) == (("measures", 0, "to"), "ecs-2 is at both ends:")
+
+
 def test_client_ports_are_not_used_twice() -> None:
     flows = [flow for measure in planner().measures(asked(to="office")) for flow in measure.flows]
     used = [(flow.client.id, flow.client_port) for flow in flows]
@@ -119,10 +127,13 @@ def test_r125_r127_outbound_each_instance_has_servers_from_the_first_port_on() -
 def test_r127_commands_are_the_sources() -> None:
     found = measured("bandwidth")
     assert server_command(found.tool, 16001)[:6] == ["iperf3", "-s", "-i", "1", "-p", "16001"]
-    lines = list(printed([measured("packet_rate")]))
+    lines = list(printed([measured("packet_rate")], 16))
     assert lines[1] == "server: iperf3 -s -i 1 -p 16001"
     assert lines[9] == "ecs-1: iperf3 -u -l 16 -b 100m -t 10 -c 172.16.1.10 -i 1 -p 16001 -A 1"
     assert lines[16] == "ecs-2: iperf3 -u -l 16 -b 100m -t 10 -c 172.16.1.10 -i 1 -p 16008 -A 8"
+    # Of two processors there is no eighth, and iperf3 would refuse to begin.
+    few = list(printed([measured("packet_rate")], 2))
+    assert [line[-1] for line in few if " -A " in line] == list("10101010")
 
 
 def test_r124_r126_with_netperf_packet_rate_and_requests_are_its_own() -> None:
@@ -130,7 +141,7 @@ def test_r124_r126_with_netperf_packet_rate_and_requests_are_its_own() -> None:
     found = planner(has_netperf=True, seconds=300.0).measures(asked(kinds=["packet_rate", "requests", "bandwidth"]))
     packets, _, requests, _, bandwidth, _ = found
     assert (packets.tool, requests.tool, bandwidth.tool) == (Tool.NETPERF, Tool.NETPERF, Tool.IPERF3)
-    lines = list(printed([packets]))
+    lines = list(printed([packets], 16))
     assert lines[1] == "server: netserver -p 11256"
     assert lines[9] == "ecs-1: netperf -H 172.16.1.10 -p 11256 -t UDP_STREAM -l 300 -- -m 1 -R 1"
     assert lines[16].split()[5] == "11263"
