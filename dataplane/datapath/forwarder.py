@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dataplane.datapath import forwarding_maps as maps
 from dataplane.datapath import libbpf, limiter, loader
-from dataplane.datapath.fib.memory import Memory
+from dataplane.datapath.fib.memory import KEPT, Memory
 from dataplane.datapath.forwarding_maps import Sizes
 from dataplane.datapath.grace import wait_for_packets
 from dataplane.datapath.limiter import LimitCount
@@ -91,7 +91,7 @@ class Forwarder:
         Raises:
             NoRoomError: a map is too small.
         """
-        return update(state, self._sizes, self._content())
+        return update(state, self._sizes, self._content(), KEPT)
 
     def write(self, change: Update) -> None:
         """Carry an update out.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from dataplane.datapath import forwarding_maps as maps
 from dataplane.datapath.fib import change as routing
+from dataplane.datapath.fib.kept import Kept
 from dataplane.datapath.forwarding_maps import Entries, Sizes
 from dataplane.model.forwarding import Forwarding, Group, Leaf, LeafKind, LegState, Member, Table
 
@@ -105,8 +106,11 @@ class Update:
         return tuple(f"{count:,} {_WORDS[name]}{'' if count == 1 else 's'}" for name, count in counts.items() if count)
 
 
-def update(state: Forwarding, sizes: Sizes, content: Content) -> Update:
+def update(state: Forwarding, sizes: Sizes, content: Content, kept: Kept | None = None) -> Update:
     """What leads from a content to a state.
+
+    Args:
+        kept: what was computed of a multibit FIB the last time.
 
     Raises:
         NoRoomError: a map is too small.
@@ -122,7 +126,7 @@ def update(state: Forwarding, sizes: Sizes, content: Content) -> Update:
         raise NoRoomError("dp_fib")
     gone = tuple(key for key in content.routes if key not in wanted["dp_fib"])
     lost, found = _legs(state, content)
-    tables = _fib(state, sizes, content, slot_of)
+    tables = _fib(state, sizes, content, slot_of, kept)
     writes = (
         ("dp_leg", lost),
         ("dp_nexthop", hops),
@@ -154,13 +158,14 @@ def _check_ids(state: Forwarding, sizes: Sizes) -> None:
         raise NoRoomError("dp_flow")
 
 
-def _fib(state: Forwarding, sizes: Sizes, content: Content, slot_of: Mapping[int, int]) -> routing.Change:
+def _fib(
+    state: Forwarding, sizes: Sizes, content: Content, slot_of: Mapping[int, int], kept: Kept | None
+) -> routing.Change:
     """The writes of a multibit FIB."""
     if sizes.fib is None or content.fib is None:
         return routing.Change()
-    numbers = {leaf: _leaf(leaf, slot_of).number for leaf in routing.leaves_of(state.tables)}
     try:
-        return routing.change(state.tables, numbers, sizes.fib, content.fib)
+        return routing.change(state.tables, lambda leaf: _leaf(leaf, slot_of).number, sizes.fib, content.fib, kept)
     except routing.NoRoomError as error:
         raise NoRoomError(str(error)) from None
 

@@ -34,13 +34,17 @@ static __always_inline __u32 fib_lookup(__u32 table, __be32 destination)
 #define DP_SLOT_LEAF 0   /* value: place in dp_fib_leaf; 0: what the table says where no other route does */
 #define DP_SLOT_RANGES 1 /* value: place of the list, and how many units of it less one above */
 #define DP_SLOT_NODE 2   /* value: place of 256 slots */
-#define DP_SLOT_WIDE 3   /* value: place of 65,536 slots */
+#define DP_SLOT_WIDE 3   /* at the root: place of 65,536 slots */
+#define DP_SLOT_SHORT 3  /* below it, as ranges: a list of words of 16 bits */
 #define DP_UNIT_SHIFT 2  /* places count units of 4 words */
 #define DP_PLACE_MASK 0xffffff
 #define DP_UNITS_SHIFT 24
 #define DP_UNITS_MASK 0x3f
 #define DP_WORD_MASK (DP_FIB_WORDS - 1)
 #define DP_HALVINGS 6 /* of 64 units */
+#define DP_SHORT_SHIFT 3 /* short words of a unit */
+#define DP_SHORT_MASK (2 * DP_FIB_WORDS - 1)
+#define DP_SHORT_HALVINGS 5 /* of 32 units */
 
 /* Words, a power of two of them; no node and no list goes on in the next block. As text, since bcc makes code for each
  * number of an array of numbers, and is at it for minutes.
@@ -106,6 +110,40 @@ static __always_inline __u32 fib_range(__u32 place, __u32 units, __u32 address)
     return block[(at - later) & DP_WORD_MASK] & 0xffff;
 }
 
+/* In each half of a pair of numbers, how many of four short words are at or below the one that is looked for. */
+static __always_inline __u64 fib_count_below(__u64 four, __u32 wanted)
+{
+    const __u64 low = 0x0000ffff0000ffff, carry = 0x0001000000010000;
+    __u64 both = ((__u64)wanted << 32 | wanted) | carry;
+
+    return (((both - (four & low)) & carry) + ((both - (four >> 16 & low)) & carry)) >> 16;
+}
+
+/* A list of a part whose prefixes have no more than 24 bits, and its leaves places below 256: bits 8 to 15 of the first
+ * address, and the leaf. Half as long, and the words of its last unit are compared in four subtractions.
+ */
+static __always_inline __u32 fib_short_range(__u32 place, __u32 units, __u32 address)
+{
+    const __u32 *block = fib_block(place);
+    __u64 at = place << DP_SHORT_SHIFT, count;
+    __u32 wanted = (address & 0xff00) | 0xff, half;
+
+    if (!block)
+        return 0;
+    for (int i = 0; i < DP_SHORT_HALVINGS; i++) {
+        if (units <= 1)
+            break;
+        half = units >> 1;
+        at += fib_is_below(((const __u16 *)block)[(at + (half << DP_SHORT_SHIFT)) & DP_SHORT_MASK], wanted) &
+              (half << DP_SHORT_SHIFT);
+        units -= half;
+    }
+    count = fib_count_below(((const __u64 *)block)[at >> 2 & DP_SHORT_MASK >> 2], wanted) +
+            fib_count_below(((const __u64 *)block)[(at >> 2 | 1) & DP_SHORT_MASK >> 2], wanted);
+    at += (count + (count >> 32) & 0xf) - 1;
+    return ((const __u16 *)block)[at & DP_SHORT_MASK] & 0xff;
+}
+
 static __always_inline __u32 fib_lookup(__u32 table, __be32 destination)
 {
     __u32 address = bpf_ntohl(destination), place = 0, slot, *leaf;
@@ -132,6 +170,8 @@ static __always_inline __u32 fib_lookup(__u32 table, __be32 destination)
     }
     if (slot >> DP_SLOT_KIND_SHIFT == DP_SLOT_RANGES)
         slot = fib_range(place + (slot & DP_PLACE_MASK), (slot >> DP_UNITS_SHIFT & DP_UNITS_MASK) + 1, address);
+    else if (slot >> DP_SLOT_KIND_SHIFT == DP_SLOT_SHORT)
+        slot = fib_short_range(slot & DP_PLACE_MASK, (slot >> DP_UNITS_SHIFT & DP_UNITS_MASK) + 1, address);
     if (!slot)
         return both >> 32;
     leaf = dp_fib_leaf.lookup(&slot);

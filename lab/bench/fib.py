@@ -149,7 +149,7 @@ def _spec(sizes: maps.Sizes) -> loader.ProgramSpec:
 def _load(memory: Memory, routes: wide.Routes, room: Room) -> None:
     """From the parsed table to a table that packets are led by; the leaves are in."""
     content, space = memory.content(), Space(room, ())
-    slot, pieces, _ = below.change(routes, 0, content, lambda: space, False)
+    slot, pieces, _ = below.change(wide.make(routes), 0, content, lambda: space, False)
     leaves = tuple((place, Leaf(LeafKind.HOP, place).number) for place in range(1, fib_tables.LEAVES + 1))
     memory.write(Change(leaves, tuple(pieces), (), ((_TABLE, slot),)), lambda: None)
 

@@ -91,7 +91,8 @@ def wait_for(is_round: threading.Semaphore) -> None:
 def state(chance: random.Random, large: Routes, step: int) -> Forwarding:
     """The same answer for all hot addresses: by routes of their own, or by the default route alone."""
     answer = ODD if step % 2 else EVEN
-    hot = {prefix_of(address, chance.randint(20, 32)): answer for address in HOT}
+    longest = 24 if step % 4 == 0 else 32  # a list of short words, or of long ones
+    hot = {prefix_of(address, chance.randint(20, longest)): answer for address in HOT}
     tables = {}
     for number, others in ((1, {}), (2, large)):
         is_default = (step + number) % 4 < 2

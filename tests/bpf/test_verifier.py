@@ -12,6 +12,8 @@ from dataplane.datapath.forwarding_maps import Sizes
 MOST = 100_000
 """A tenth of what the kernel allows, for what a configuration can ask for: groups of up to four (R51)."""
 MOST_OF_64 = 200_000
+MOST_WITH_LIMITS = 150_000
+"""Limits, groups and the multibit FIB together are above that tenth at tc: 117,226 (ebpf/DESIGN.md)."""
 
 
 class Info(ctypes.Structure):
@@ -44,4 +46,4 @@ def test_every_set_of_sizes_loads(members: int, is_traced: bool, most: int, flow
         for name in (maps.TC, maps.XDP):
             count = verified(fds[name])
             print(f"\n{name}, groups of {members}, {fib}: {count:,} instructions verified", end="")
-            assert 100 < count <= most
+            assert 100 < count <= max(most, MOST_WITH_LIMITS if flows else 0)

@@ -22,11 +22,12 @@ Store = tuple[int, int]
 
 
 def change(
-    routes: wide.Routes, present: int, content: Any, space: Callable[[], Space], is_same_default: bool
+    table: wide.Wide, present: int, content: Any, space: Callable[[], Space], is_same_default: bool
 ) -> tuple[int, list[Piece], list[Store]]:
     """What leads to a table from what is there.
 
     Args:
+        table: as it is to be.
         present: its root slot in the content.
         space: where there is room; asked only where something differs.
         is_same_default: the table's other leaf stays.
@@ -37,7 +38,6 @@ def change(
     Raises:
         NoSpaceError: the memory is too small.
     """
-    table = wide.make(routes)
     words = np.asarray(content.words)
     root = _root(present, words)
     is_other = _differing(table, root, words) if root is not None else np.ones(WIDE_SLOTS, np.bool_)

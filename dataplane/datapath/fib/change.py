@@ -7,15 +7,21 @@ which leaf has which place, is known from the maps alone.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataplane.datapath.fib import layout, narrow
+from dataplane.datapath.fib.kept import Kept
 from dataplane.datapath.fib.layout import LEAVES, UNIT_WORDS, WIDE, BrokenError, Room
 from dataplane.datapath.fib.space import NoSpaceError, Space
 from dataplane.model.forwarding import Leaf, Table
+
+if TYPE_CHECKING:
+    from dataplane.datapath.fib.again import Read
+    from dataplane.datapath.fib.wide import Wide
 
 MOST_NARROW = 4_096
 """Routes of a table up to which it is made in plain Python, with nodes of 8 bits from the root on."""
@@ -73,22 +79,36 @@ class Change:
         return bool(self.slots or self.tables or self.gone)
 
 
-def change(tables: Mapping[int, Table], numbers: Mapping[Leaf, int], room: Room, content: Content) -> Change:
+def change(
+    tables: Mapping[int, Table],
+    number_of: Callable[[Leaf], int],
+    room: Room,
+    content: Content,
+    kept: Kept | None = None,
+) -> Change:
     """What leads from a content to the routes of some tables.
 
     Args:
-        numbers: what a leaf is in the map.
+        number_of: what a leaf is in the map.
+        kept: what was computed the last time, for whoever has it; brought up to date.
 
     Raises:
         NoRoomError: a map is too small.
     """
     if max(tables, default=0) >= room.tables:
         raise NoRoomError("dp_fib_table")
+    kept = kept if kept is not None else Kept()
+    reads = _reads(tables, kept)
+    numbers = {leaf: number_of(leaf) for leaf in _leaves_of(tables, reads)}
     places, new, unused = _leaves(numbers, room, content)
     writer = _Writer(room, content)
     for number, table in tables.items():
         default = table.routes.get(_ANYWHERE)
-        writer.table(number, table.routes, places, numbers[default] if default is not None else 0)
+        extra = numbers[default] if default is not None else 0
+        if number in reads:
+            writer.large(number, _made_again(number, reads[number], places, kept), extra)
+        else:
+            writer.small(number, table.routes, places, extra)
     gone = tuple(number for number, value in enumerate(content.tables) if value and number not in tables)
     changed = frozenset(writer.changed) | frozenset(gone)
     return Change(new, tuple(writer.pieces), tuple(writer.slots), tuple(writer.tables), gone, unused, changed)
@@ -96,22 +116,46 @@ def change(tables: Mapping[int, Table], numbers: Mapping[Leaf, int], room: Room,
 
 def words_of(tables: Mapping[int, Table]) -> int:
     """Words of memory that some tables take."""
+    reads = _reads(tables, Kept())
     # Which leaf has which place does not matter, only which are the same.
-    places = {leaf: place % (LEAVES - 1) + 1 for place, leaf in enumerate(leaves_of(tables))}
-    found = 0
-    for table in tables.values():
-        if len(table.routes) <= MOST_NARROW:
-            found += len(_made(table.routes, places))
-        else:
-            from dataplane.datapath.fib import wide  # numpy: only where a table is large
-
-            found += layout.WIDE_SLOTS + len(wide.make(_arrays(table.routes, places)).words)
+    places = {leaf: place % (LEAVES - 1) + 1 for place, leaf in enumerate(_leaves_of(tables, reads))}
+    found = sum(len(_made(table.routes, places)) for number, table in tables.items() if number not in reads)
+    for number, read in reads.items():
+        found += layout.WIDE_SLOTS + len(_made_again(number, read, places, Kept()).words)
     return found
 
 
 def leaves_of(tables: Mapping[int, Table]) -> set[Leaf]:
     """The different leaves of some tables."""
-    return {leaf for table in tables.values() for leaf in set(table.routes.values())}
+    return _leaves_of(tables, _reads(tables, Kept()))
+
+
+def _reads(tables: Mapping[int, Table], kept: Kept) -> "dict[int, Read]":
+    """The routes of large tables; of others, nothing is kept."""
+    large = {number: table.routes for number, table in tables.items() if len(table.routes) > MOST_NARROW}
+    for number in kept.made.keys() - large:
+        kept.made.pop(number, None)
+    if not large:
+        return {}
+    from dataplane.datapath.fib import again  # numpy: only where a table is large
+
+    last = dict(kept.made)
+    return {
+        number: again.read(routes, last[number].read if number in last else None) for number, routes in large.items()
+    }
+
+
+def _made_again(number: int, read: "Read", places: Mapping[Leaf, int], kept: Kept) -> "Wide":
+    """A large table, kept for the next time."""
+    from dataplane.datapath.fib import again  # numpy: only where a table is large
+
+    made = kept.made[number] = again.make(read, places, kept.made.get(number))
+    return made.table
+
+
+def _leaves_of(tables: Mapping[int, Table], reads: "Mapping[int, Read]") -> set[Leaf]:
+    found = {leaf for number, table in tables.items() if number not in reads for leaf in set(table.routes.values())}
+    return found.union(*(read.distinct for read in reads.values()))
 
 
 def extents(content: Content) -> Iterator[tuple[int, int]]:
@@ -161,25 +205,38 @@ class _Writer:
         self.tables: list[tuple[int, int]] = []
         self.changed: set[int] = set()
 
-    def table(self, number: int, routes: Mapping[IPv4Network, Leaf], places: Mapping[Leaf, int], default: int) -> None:
+    def small(self, number: int, routes: Mapping[IPv4Network, Leaf], places: Mapping[Leaf, int], default: int) -> None:
         """Bring one table in line."""
-        present = self._content.tables[number]
-        try:
-            if len(routes) <= MOST_NARROW:
-                slot = self._narrow(routes, places, present & 0xFFFFFFFF)
-            else:
-                from dataplane.datapath.fib import below  # numpy: only where a table is large
+        present = self._content.tables[number] & 0xFFFFFFFF
+        made = _made(routes, places)
+        if layout.kind_of(present) == layout.NODE and _holds(self._content.words, layout.place_of(present), made):
+            self._root(number, present, default)
+        elif not any(made[UNIT_WORDS:]):
+            self._root(number, 0, default)
+        else:
+            with _naming_memory():
+                place = self.space().take(len(made) // UNIT_WORDS)
+            self.pieces.append((place, made))
+            self._root(number, layout.node_slot(place + 1), default)
 
-                slot, pieces, slots = below.change(
-                    _arrays(routes, places), present & 0xFFFFFFFF, self._content, self.space, default == present >> 32
-                )
-                self.pieces += pieces
-                self.slots += slots
-                if slots:
-                    self.changed.add(number)
-        except NoSpaceError:
-            raise NoRoomError("dp_fib") from None
-        if present != default << 32 | slot:
+    def large(self, number: int, table: "Wide", default: int) -> None:
+        """Bring one large table in line."""
+        from dataplane.datapath.fib import below  # numpy: only where a table is large
+
+        present = self._content.tables[number]
+        with _naming_memory():
+            slot, pieces, slots = below.change(
+                table, present & 0xFFFFFFFF, self._content, self.space, default == present >> 32
+            )
+        self.pieces += pieces
+        self.slots += slots
+        if slots:
+            self.changed.add(number)
+        self._root(number, slot, default)
+
+    def _root(self, number: int, slot: int, default: int) -> None:
+        """What is stored for a table in the end."""
+        if self._content.tables[number] != default << 32 | slot:
             self.tables.append((number, default << 32 | slot))
             self.changed.add(number)
 
@@ -189,16 +246,13 @@ class _Writer:
             self._space = Space(self._room, extents(self._content))
         return self._space
 
-    def _narrow(self, routes: Mapping[IPv4Network, Leaf], places: Mapping[Leaf, int], present: int) -> int:
-        """The root slot of a small table, which stays where the memory holds the same already."""
-        made = _made(routes, places)
-        if layout.kind_of(present) == layout.NODE and _holds(self._content.words, layout.place_of(present), made):
-            return present
-        if not any(made[UNIT_WORDS:]):
-            return 0
-        place = self.space().take(len(made) // UNIT_WORDS)
-        self.pieces.append((place, made))
-        return layout.node_slot(place + 1)
+
+@contextmanager
+def _naming_memory() -> Iterator[None]:
+    try:
+        yield
+    except NoSpaceError:
+        raise NoRoomError("dp_fib") from None
 
 
 def _holds(words: Sequence[int], place: int, made: "array[int]") -> bool:
@@ -213,17 +267,3 @@ def _made(routes: Mapping[IPv4Network, Leaf], places: Mapping[Leaf, int]) -> "ar
         for prefix, leaf in routes.items()
         if prefix.prefixlen
     )
-
-
-def _arrays(routes: Mapping[IPv4Network, Leaf], places: Mapping[Leaf, int]) -> Any:
-    """The routes of a large table as arrays, that of all addresses left out."""
-    import numpy as np
-
-    from dataplane.datapath.fib import wide
-
-    count = len(routes)
-    starts = np.fromiter((int(prefix.network_address) for prefix in routes), np.uint32, count)
-    lengths = np.fromiter((prefix.prefixlen for prefix in routes), np.uint8, count)
-    leaves = np.fromiter(map(places.__getitem__, routes.values()), np.uint16, count)
-    is_longer = lengths > 0
-    return wide.Routes(starts[is_longer], lengths[is_longer], leaves[is_longer])

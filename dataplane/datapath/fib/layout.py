@@ -5,6 +5,7 @@ list of ranges, a node of 256 slots, or a root of 65,536. Places in the slots of
 on the way, so that a node with all below it (an *extent*) can lie anywhere. Pure; the C is the other side of it.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ UNIT_WORDS = 4
 WORD_BYTES = 4
 LEAF, RANGES, NODE, WIDE = range(4)
 """Kinds of slots (``DP_SLOT_*``)."""
+SHORT = WIDE
+"""A list of words of 16 bits: in the slots of a wide root, where there is no other one."""
+SHORT_LEAVES = 1 << 8
+"""Leaves that a short word can name."""
 MOST_PLACES = 1 << 24
 """Units that a slot can name: 256 MiB."""
 MOST_RANGES = 256
@@ -84,6 +89,16 @@ def ranges_slot(place: int, units: int) -> int:
     return RANGES << _KIND_SHIFT | units - 1 << _UNITS_SHIFT | place
 
 
+def short_slot(place: int, units: int) -> int:
+    """The slot of a list of short words.
+
+    Args:
+        place: in units.
+        units: 1 to 32.
+    """
+    return SHORT << _KIND_SHIFT | units - 1 << _UNITS_SHIFT | place
+
+
 def node_slot(place: int) -> int:
     """The slot of a node; one unit before it stands how many units it has with all below it and that unit."""
     return NODE << _KIND_SHIFT | place
@@ -139,6 +154,8 @@ def find(words: Sequence[int], slot: int, address: int) -> int:
     first, shift = 0, 24
     if kind_of(slot) == WIDE:
         slot, shift = words[place_of(slot) * UNIT_WORDS + (address >> 16)], 8
+        if kind_of(slot) == SHORT:
+            return _find_short(words, slot, address)
     is_first = True
     while kind_of(slot) == NODE:
         place = first + place_of(slot)
@@ -149,3 +166,9 @@ def find(words: Sequence[int], slot: int, address: int) -> int:
     start = (first + place_of(slot)) * UNIT_WORDS
     wanted = (address & 0xFFFF) << 16 | 0xFFFF
     return [word for word in words[start : start + units_of(slot) * UNIT_WORDS] if word <= wanted][-1] & 0xFFFF
+
+
+def _find_short(words: Sequence[int], slot: int, address: int) -> int:
+    start = place_of(slot) * UNIT_WORDS
+    shorts = memoryview(array("I", words[start : start + units_of(slot) * UNIT_WORDS])).cast("B").cast("H")
+    return [short for short in shorts if short <= (address & 0xFF00 | 0xFF)][-1] & 0xFF

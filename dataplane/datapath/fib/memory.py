@@ -7,13 +7,17 @@ import mmap
 import platform
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from operator import attrgetter
 from typing import Literal
 
 from dataplane.datapath import libbpf
-from dataplane.datapath.fib.change import Change, Content, change, extents, leaves_of
+from dataplane.datapath.fib.change import Change, Content, change, extents
+from dataplane.datapath.fib.kept import Kept
 from dataplane.datapath.fib.layout import UNIT_WORDS, WORD_BYTES, Room
 from dataplane.model.forwarding import Forwarding
 
+KEPT = Kept()
+"""For a process that lives: each look is compared with the maps, but not each is computed from all routes."""
 _LEAF_STEP = 2
 """Words from one leaf to the next: the kernel keeps an array's values at multiples of 8 bytes."""
 _STORES_IN_ORDER = frozenset({"x86_64", "i686"})
@@ -95,8 +99,7 @@ def fill(memory: Memory, state: Forwarding, room: Room) -> None:
     Raises:
         NoRoomError: a map is too small.
     """
-    numbers = {leaf: leaf.number for leaf in leaves_of(state.tables)}
-    needed = change(state.tables, numbers, room, memory.content())
+    needed = change(state.tables, attrgetter("number"), room, memory.content())
     memory.write(needed, _nobody)
     memory.clear(needed, _nobody)
 

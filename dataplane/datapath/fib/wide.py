@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataplane.datapath.fib import layout
-from dataplane.datapath.fib.layout import MOST_RANGES, NODE_SLOTS, UNIT_WORDS, WIDE_SLOTS
+from dataplane.datapath.fib.layout import MOST_RANGES, NODE_SLOTS, SHORT_LEAVES, UNIT_WORDS, WIDE_SLOTS
 
 Words = NDArray[np.uint32]
 _RANGES = np.uint32(layout.ranges_slot(0, 1))
+_SHORT = np.uint32(layout.short_slot(0, 1))
 _NODE = np.uint32(layout.node_slot(0))
 _UNITS_SHIFT = np.uint32(24)
 _NODE_UNITS = 1 + NODE_SLOTS // UNIT_WORDS
@@ -77,21 +78,25 @@ def make(routes: Routes) -> Wide:
     is_one = counts == 1
     slots[parts[is_one]] = leaves[first[is_one]]
     words = (at << 16 | leaves).astype(np.uint32)  # what is above the low 16 bits of the address goes
-    is_list = (counts > 1) & (counts <= MOST_RANGES)
+    is_short = ~is_one & ~np.logical_or.reduceat((at & 0xFF != 0) | (leaves >= SHORT_LEAVES), first)
+    is_list = ~is_one & ~is_short & (counts <= MOST_RANGES)
+    is_node = ~is_one & ~is_short & ~is_list
     lists, list_units = _lists(words, first[is_list], counts[is_list])
+    shorts, short_units = _lists((at & 0xFF00 | leaves).astype(np.uint16), first[is_short], counts[is_short])
     slots[parts[is_list]] = _RANGES | (list_units - 1).astype(np.uint32) << _UNITS_SHIFT
-    is_node = counts > MOST_RANGES
+    slots[parts[is_short]] = _SHORT | (short_units - 1).astype(np.uint32) << _UNITS_SHIFT
     slots[parts[is_node]] = _NODE
     nodes = [
         _node(at[begin : begin + count], leaves[begin : begin + count])
         for begin, count in zip(first[is_node], counts[is_node], strict=True)
     ]
-    sizes = np.concatenate([list_units, np.array([len(node) // UNIT_WORDS for node in nodes], np.int64)])
-    heads = np.concatenate([np.zeros(len(list_units), np.int64), np.ones(len(nodes), np.int64)])
+    node_units = np.array([len(node) // UNIT_WORDS for node in nodes], np.int64)
+    sizes = np.concatenate([list_units, short_units, node_units])
+    heads = np.repeat(np.array([0, 1]), [len(sizes) - len(nodes), len(nodes)])
     return Wide(
         slots,
-        np.concatenate([parts[is_list], parts[is_node]]),
-        np.concatenate([lists, *nodes]),
+        np.concatenate([parts[is_list], parts[is_short], parts[is_node]]),
+        np.concatenate([lists, shorts, *nodes]),
         np.cumsum(sizes),
         heads,
     )
@@ -209,16 +214,17 @@ def _merged(
     return at[is_kept], found[is_kept]
 
 
-def _lists(words: Words, first: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
-    """Lists in whole units, each filled up with its last word, and their units."""
-    units = (counts + UNIT_WORDS - 1) // UNIT_WORDS
-    sizes = units * UNIT_WORDS
+def _lists(words: NDArray[Any], first: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
+    """Lists in whole units, each filled up with its last word, be it long or short; and their units."""
+    unit = UNIT_WORDS * layout.WORD_BYTES // words.itemsize
+    units = (counts + unit - 1) // unit
+    sizes = units * unit
     begins = np.cumsum(sizes) - sizes
     # From a place in the result to the one in the words; behind a list's end, to its last.
     steps = np.repeat(first - begins, sizes)
     steps += np.arange(len(steps))
     np.minimum(steps, np.repeat(first + counts - 1, sizes), out=steps)
-    return words[steps], units
+    return words[steps].view(np.uint32), units
 
 
 def _node(at: NDArray[np.int64], leaves: NDArray[np.int64]) -> Words:

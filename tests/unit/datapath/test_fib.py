@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from operator import attrgetter
 
 import pytest
 from hypothesis import given, settings
@@ -19,15 +20,16 @@ from dataplane.datapath.fib.change import (
     NoRoomError,
     change,
     extents,
-    leaves_of,
     words_of,
 )
+from dataplane.datapath.fib.kept import Kept
 from dataplane.datapath.fib.layout import UNIT_WORDS, Room
 from dataplane.datapath.fib.space import NoSpaceError, Space
 from dataplane.model.forwarding import Leaf, LeafKind, Table
 
 ROOM = Room(1 << 19, 16, 128)
 ANYWHERE = IPv4Network("0.0.0.0/0")
+NUMBER = attrgetter("number")
 Routes = Mapping[IPv4Network, Leaf]
 
 
@@ -49,13 +51,13 @@ class Maps:
     words: "array[int]" = field(default_factory=lambda: array("I", bytes(4 * ROOM.words)))
     tables: "array[int]" = field(default_factory=lambda: array("Q", bytes(8 * ROOM.tables)))
     leaves: "array[int]" = field(default_factory=lambda: array("I", bytes(4 * ROOM.leaves)))
+    kept: Kept = field(default_factory=Kept)
 
     def content(self) -> Content:
         return Content(memoryview(self.words), self.tables, self.leaves)
 
     def needed(self, tables: Mapping[int, Table]) -> Change:
-        numbers = {one: one.number for one in leaves_of(tables)}
-        return change(tables, numbers, self.room, self.content())
+        return change(tables, NUMBER, self.room, self.content(), self.kept)
 
     def settle(self, *states: Routes) -> Change:
         """Bring tables 1, 2, ... in line, looking at each write."""
@@ -81,6 +83,7 @@ class Maps:
         for place in needed.cleared:
             self.leaves[place] = 0
         assert self.needed(tables).is_empty, "a second time, nothing is left to write"
+        assert change(tables, NUMBER, self.room, self.content()).is_empty, "who remembers nothing says something else"
         return needed
 
     def find(self, table: int, address: int) -> Leaf | None:
@@ -123,10 +126,11 @@ def test_a_table_says_what_a_plain_search_says(routes: Routes, seed: int) -> Non
 
 @pytest.mark.parametrize(("bits", "shortest"), [(32, 1), (16, 16), (20, 1), (12, 25)])
 def test_a_large_table_says_what_a_small_one_says(bits: int, shortest: int) -> None:
-    """Two ways to make the same: by numpy, and by plain Python. Crowded parts are nodes."""
+    """Two ways to make the same: by numpy, and by plain Python. Crowded parts are nodes; others are short or long."""
     chance = random.Random(bits)
     routes = drawn(chance, 6000, bits, shortest)
-    plain = [(int(to.network_address), to.prefixlen, one.value) for to, one in routes.items() if to.prefixlen]
+    # Places 8 to 320: not all of them are known to short words.
+    plain = [(int(to.network_address), to.prefixlen, 8 * one.value) for to, one in routes.items() if to.prefixlen]
     table = wide.make(wide.of(*zip(*plain, strict=True)))
     starts, leaves = narrow.ranges(plain)
     base = 1 + layout.WIDE_UNITS
@@ -137,6 +141,8 @@ def test_a_large_table_says_what_a_small_one_says(bits: int, shortest: int) -> N
         wanted = leaves[bisect_right(starts, address) - 1]
         assert layout.find(words, layout.wide_slot(1), address) == wanted, IPv4Address(address)
     assert bool(table.heads.any()) == (bits < 32)
+    kinds = {layout.kind_of(int(slot)) for slot in table.root}
+    assert (layout.SHORT in kinds) == (bits == 32)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -184,20 +190,60 @@ def test_a_default_route_that_changes_with_others_is_seen_with_them() -> None:
     assert (needed.slots, len(needed.tables)) == ((), 1)
 
 
-@pytest.mark.parametrize("damage", ["words", "tables", "leaves"])
-def test_what_somebody_else_wrote_is_put_right(damage: str) -> None:
-    """20: in the memory, in a root, in a leaf."""
-    maps, routes = Maps(), drawn(random.Random(3), 60, 24)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_large_table_by_way_of_the_last_one(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routes come, go and are led elsewhere, long and short ones, in crowded parts, at both ends and in between, and
+    are read from the file again. Each time as if nothing was known; but mostly, few of them are computed.
+    """
+    chance, maps, computed = random.Random(seed), Maps(), list[int]()
+    plain = wide.make
+    routes = drawn(chance, MOST_NARROW, shortest=8) | drawn(chance, 1500, 17)
     maps.settle(routes)
+    for step in range(12):
+        rows = list(routes.items())
+        fresh = drawn(chance, 3, chance.choice([17, 24, 32]), (9, 20, 24, 0)[step % 4])
+        at = (0, len(rows) - 2, chance.randrange(len(rows)))[step % 3]
+        rows[at : at + 2] = [(to, leaf(50 + step % 2)) for to in fresh]
+        if step % 5 == 4:
+            rows = [(IPv4Network(str(to)), leaf(one.value)) for to, one in rows]
+        routes = dict(rows)
+        monkeypatch.setattr(wide, "make", lambda some: (computed.append(len(some.starts)), plain(some))[1])
+        maps.needed({1: Table(1, "", "", routes)})
+        monkeypatch.undo()
+        maps.settle(routes)
+    for address in edges(routes, chance, 4):
+        assert maps.find(1, address) == longest(routes, address), IPv4Address(address)
+    assert sorted(computed)[6] < len(routes) / 2, "all of it is computed for a few routes that are short"
+
+
+def test_what_is_kept_of_other_maps_is_of_no_use() -> None:
+    """There, leaves have other places."""
+    maps, routes = Maps(), drawn(random.Random(1), MOST_NARROW + 500, shortest=8)
+    maps.settle(routes)
+    assert maps.kept.made
+    other = Maps(kept=maps.kept)
+    other.leaves[1] = leaf(99).number
+    other.settle(routes)
+    for address in edges(routes, random.Random(4), 4):
+        assert other.find(1, address) == longest(routes, address), IPv4Address(address)
+
+
+@pytest.mark.parametrize("count", [60, 2 * MOST_NARROW])
+@pytest.mark.parametrize("damage", ["words", "tables", "leaves"])
+def test_what_somebody_else_wrote_is_put_right(damage: str, count: int) -> None:
+    """20: in the memory, in a root, in a leaf. Also by whoever remembers what was there."""
+    maps, routes = Maps(), drawn(random.Random(3), count, 24, 8)
+    maps.settle(routes)
+    assert bool(maps.kept.made) == (count > 60)
     if damage == "words":
-        place, units = next(extents(maps.content()))
+        *_, (place, units) = extents(maps.content())
         maps.words[(place + units) * UNIT_WORDS - 1] ^= 1
     elif damage == "tables":
         maps.tables[1] = layout.node_slot(layout.MOST_PLACES - 1)
     else:
         maps.leaves[next(n for n, number in enumerate(maps.leaves) if number)] ^= 1
     assert not maps.settle(routes).is_empty
-    for address in edges(routes, random.Random(4)):
+    for address in edges(routes, random.Random(4), 4):
         assert maps.find(1, address) == longest(routes, address)
 
 
