@@ -18,7 +18,7 @@ from dataplane.datapath.fib.memory import KEPT, Memory
 from dataplane.datapath.forwarding_maps import Sizes
 from dataplane.datapath.grace import wait_for_packets
 from dataplane.datapath.limiter import LimitCount
-from dataplane.datapath.present import NAME, SMALLEST, Present, find, grown, roomy
+from dataplane.datapath.present import NAME, SMALLEST, Present, find, grown, known, roomy
 from dataplane.datapath.update import Content, NoRoomError, Update, update
 from dataplane.errors import HostError
 from dataplane.model.forwarding import REASONS, FibKind, Forwarding, LegState, Reason
@@ -62,6 +62,10 @@ class Forwarder:
     def program(self, hook: Hook) -> int:
         """The descriptor of a program, good for as long as this is open."""
         return self._fds[PROGRAMS[hook]]
+
+    def knows(self, state: Forwarding) -> bool:
+        """Whether the programs have all that a state needs; what they do not know they leave to the kernel."""
+        return self._sizes.has_groups or not state.groups
 
     @property
     def legs_fd(self) -> int:
@@ -270,6 +274,8 @@ def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
             return Found(("its pins are missing, or those of another version",))
         if not forwarder.has_fib(state.fib):
             return Found((f"its routes are not in a FIB of the kind {state.fib}",))
+        if not forwarder.knows(state):
+            return Found(("its programs know no groups",))
         try:
             change = forwarder.update_to(state)
         except NoRoomError as error:
@@ -283,14 +289,15 @@ def look(state: Forwarding | None, ports: Iterable[int] = ()) -> Found | None:
 def settle(state: Forwarding) -> None:
     """Load the forwarder, or adopt it, and bring its maps in line with a state.
 
-    A changed program goes on with the maps that are there. Where these are too small, or laid out in another way, there
-    are new ones, full and with the old counters before anything runs with them.
+    A changed program goes on with the maps that are there; so does the one that a network's first group asks for. Where
+    maps are too small, or laid out in another way, there are new ones, full and with the old counters before anything
+    runs with them.
 
     Raises:
         HostError: a package or a kernel feature is missing, or a map is full.
     """
     present = find()
-    sizes = roomy(state) if present is None else present.sizes
+    sizes = roomy(state) if present is None else known(state, present.sizes)
     if present is not None and not _has_room(present, state):
         sizes = grown(roomy(state), present.sizes)
 

@@ -118,6 +118,7 @@ class Sizes:
         members: of the largest group.
         flows: that the table of limits has room for; 0: nothing of limits is compiled in.
         fib: the room of a multibit FIB; None: an LPM trie.
+        has_groups: whether the program knows groups; their maps are there either way.
     """
 
     ports: int
@@ -128,6 +129,7 @@ class Sizes:
     members: int
     flows: int = 0
     fib: Room | None = None
+    has_groups: bool = True
 
     @classmethod
     def of(cls, state: Forwarding) -> "Sizes":
@@ -141,6 +143,7 @@ class Sizes:
             _room(max((len(group.members) for group in state.groups.values()), default=0), 4),
             _room(state.flow_table, limit_maps.WAYS) if state.limits else 0,
             _fib_room(state) if state.fib is FibKind.MULTIBIT else None,
+            bool(state.groups),
         )
 
     @property
@@ -155,6 +158,11 @@ class Sizes:
             "DP_MEMBERS": self.members,
             **limit_maps.defines(self.flows),
         }
+
+    @property
+    def features(self) -> dict[str, int]:
+        """Likewise what makes another program for the same maps."""
+        return {"DP_HAS_GROUPS": 1} if self.has_groups else {}
 
     @property
     def _fib_defines(self) -> dict[str, int]:
@@ -222,7 +230,7 @@ def spec(sizes: Sizes, *, is_traced: bool = False) -> ProgramSpec:
     if is_traced:
         maps["dp_trace"] = MapSpec(_u32, Trace)
         defines = {**defines, "DP_TRACE": 1}
-    return ProgramSpec("datapath", (TC, XDP), maps, frozenset({XDP}), defines)
+    return ProgramSpec("datapath", (TC, XDP), maps, frozenset({XDP}), defines, sizes.features)
 
 
 def _fib_maps(room: Room | None) -> dict[str, MapSpec]:

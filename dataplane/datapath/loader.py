@@ -43,7 +43,8 @@ class ProgramSpec:
         programs: names of its functions.
         maps: its maps, by name.
         xdp: the programs that are for XDP; all others are for tc.
-        defines: sizes and features, as the compiler gets them (``-DNAME=NUMBER``).
+        defines: sizes, and features that have maps, as the compiler gets them (``-DNAME=NUMBER``).
+        features: likewise what only the program depends on: it can be exchanged, and the maps stay.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ProgramSpec:
     maps: Mapping[str, MapSpec]
     xdp: frozenset[str] = frozenset()
     defines: Mapping[str, int] = field(default_factory=dict)
+    features: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -60,7 +62,7 @@ class ProgramSpec:
     @property
     def flags(self) -> tuple[str, ...]:
         """What the compiler is told."""
-        return (*_FLAGS, *(f"-D{name}={number}" for name, number in sorted(self.defines.items())))
+        return _flags({**self.defines, **self.features})
 
     @property
     def types(self) -> dict[str, int]:
@@ -76,7 +78,11 @@ class ProgramSpec:
         flags = {name: spec.flags for name, spec in self.maps.items()}
         layouts = json.dumps([layouts_of(self.maps), flags], sort_keys=True)
         parts = (self.source, headers.text(), Path(build.__file__).read_text(encoding="utf-8"), self.flags)
-        return f"{_hash(layouts, self.flags)[:_SHARED]}-{_hash(*parts, self.types, layouts)[:16]}"
+        return f"{_hash(layouts, _flags(self.defines))[:_SHARED]}-{_hash(*parts, self.types, layouts)[:16]}"
+
+
+def _flags(defines: Mapping[str, int]) -> tuple[str, ...]:
+    return (*_FLAGS, *(f"-D{name}={number}" for name, number in sorted(defines.items())))
 
 
 def _hash(*parts: object) -> str:

@@ -30,8 +30,12 @@ class Present:
 def find() -> Present | None:
     """What is there of this version, or of another one whose maps lie in the same way; None where there is none."""
     found = [one for one in map(_read, loader.pins_named(NAME)) if one is not None]
-    current = [one for one in found if loader.directory(maps.spec(one.sizes)) == one.folder]
+    current = [one for one in found if _is_current(one)]
     return next(iter(current or found), None)
+
+
+def _is_current(one: Present) -> bool:
+    return loader.directory(maps.spec(one.sizes)) == one.folder
 
 
 def _read(folder: Path) -> Present | None:
@@ -60,7 +64,9 @@ def _read(folder: Path) -> Present | None:
     for name, wanted in maps.spec(sizes).maps.items():
         if wanted.sizes != (infos[name].key_size, infos[name].value_size):
             return None
-    return Present(folder, sizes)
+    # No map tells what else the program knows: its name does, if it is of this version.
+    with_groups = Present(folder, sizes)
+    return with_groups if _is_current(with_groups) else Present(folder, replace(sizes, has_groups=False))
 
 
 def _info(path: Path) -> libbpf.MapInfo:
@@ -83,11 +89,17 @@ def roomy(state: Forwarding) -> Sizes:
         least.members,
         least.flows,
         least.fib,
+        least.has_groups,
     )
 
 
 def _double(count: int, least: int) -> int:
     return max(least, 1 << (2 * count).bit_length())
+
+
+def known(state: Forwarding, present: Sizes) -> Sizes:
+    """The same maps, and a program for a state. What one knows it goes on knowing, so that no change flips it."""
+    return replace(present, has_groups=present.has_groups or bool(state.groups))
 
 
 def grown(wanted: Sizes, present: Sizes) -> Sizes:
@@ -102,8 +114,9 @@ def grown(wanted: Sizes, present: Sizes) -> Sizes:
         max(wanted.members, present.members),
         wanted.flows,
         larger_of(wanted.fib, present.fib),
+        wanted.has_groups,
     )
-    if larger != present:
+    if replace(larger, has_groups=present.has_groups) != present:
         return larger
-    twice = replace(present, routes=2 * present.routes, hops=2 * present.hops, groups=2 * present.groups)
+    twice = replace(larger, routes=2 * present.routes, hops=2 * present.hops, groups=2 * present.groups)
     return replace(twice, fib=present.fib.twice if present.fib is not None else None)

@@ -49,6 +49,7 @@ static __always_inline __u32 walk_route(__u32 table, __be32 destination, __u32 h
     case DP_LEAF_NEXTHOP:
         break;
     case DP_LEAF_GROUP:
+#ifdef DP_HAS_GROUPS
         group = id;
         bucket = hash >> DP_BUCKET_SHIFT;
         id = group_select(group, bucket);
@@ -57,6 +58,11 @@ static __always_inline __u32 walk_route(__u32 table, __be32 destination, __u32 h
             return DP_BLACKHOLE;
         }
         break;
+#else
+        /* The network's first one: the program that knows groups is on its way (datapath/forwarder.py). */
+        trace_route(table, leaf, id, 0, 0);
+        return DP_KERNEL_ONLY;
+#endif
     default:
         trace_route(table, leaf, 0, 0, 0);
         return DP_NO_ROUTE;
@@ -74,7 +80,7 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
     struct dp_ipv4 *ip = frame->data + DP_ETHER_BYTES;
     struct dp_port *port = port_lookup(frame->port);
     struct dp_nexthop *nexthop = 0, *before = 0;
-    __u32 id = frame->port, bytes, hash;
+    __u32 id = frame->port, bytes, hash = 0;
 
     verdict->reason = DP_NO_PORT;
     if (!port || !port_has(port, DP_PORT_PRESENT))
@@ -88,8 +94,10 @@ static __always_inline void decide(const struct dp_frame *frame, struct dp_verdi
         return;
     }
     bytes = walk_bytes(frame, ip);
+#ifdef DP_HAS_GROUPS
     /* Once for all routers, wanted or not: 4 ns; in the loop, the verifier would go through it in every round. */
     hash = flow_hash(ip, frame->end);
+#endif
     for (int i = 0; i < most; i++) {
         verdict->port[i] = id;
         trace_router(i, id);

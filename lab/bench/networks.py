@@ -75,7 +75,8 @@ def forwarding(hook: str, destinations: Sequence[IPv4Network]) -> str:
     """Two ways to send packets, beside each other.
 
     From instance a to instance b of VPC one is one router, the system table of which has a route to b for each of the
-    destinations. From c of VPC near to d of VPC far are three: VPC, VBR (``transit: true``), VPC.
+    destinations. From c of VPC near to d of VPC far are three: VPC, VBR (``transit: true``), VPC; without the cap of
+    a flow that a VBR's connections have (R117), which one flow at full speed would be held to.
 
     Args:
         hook: of the forwarder.
@@ -137,7 +138,7 @@ def _connection(vpc: str) -> str:
         f"{{router_interface: ri-to-{vpc}, vbr: border}}",
         f"{{router_interface: ri-{vpc}, vpc: {vpc}}}",
     )
-    return f"  p-{vpc}: {{initiator: {initiator}, acceptor: {acceptor}}}\n"
+    return f"  p-{vpc}: {{initiator: {initiator}, acceptor: {acceptor}, flow_cap: off}}\n"
 
 
 def _vpc(v: int, instances: int, routes: list[str]) -> str:

@@ -5,10 +5,12 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from dataplane.datapath.forwarding_maps import Sizes
 from dataplane.datapath.simulate import Simulator
 from dataplane.model.buckets import bucket_orders
 from dataplane.model.forwarding import (
@@ -27,6 +29,7 @@ from dataplane.model.forwarding import (
     Reason,
     Table,
 )
+from dataplane.model.simulation import Hook
 from tests.bpf.programs import filled
 from tests.bpf.test_program import HOOKS
 from tests.fakes.forwarding_model import IPV4, checksum, raw
@@ -41,21 +44,35 @@ def group(weights: list[int], mode: GroupMode = GroupMode.LOAD_BALANCE) -> Group
     return Group(1, "", mode, tuple(Member(n, n, weight) for n, weight in enumerate(weights, start=1)))
 
 
-@contextmanager
-def balanced(over: Group) -> Iterator[Simulator]:
+def towards(over: Group) -> Forwarding:
     """A port whose one route leads to a group."""
     count = len(over.members)
     hops = {n: Hop(n, How.PEER, 1, 1_000_001, MAC, MAC, 1500, leg=n) for n in range(1, count + 1)}
-    with filled(
-        Forwarding(
-            {1: Port(1, 1_000_001, "", "", PortKind.INSTANCE, "", 1, MAC)},
-            {1: Table(1, "", "", {IPv4Network("0.0.0.0/0"): Leaf(LeafKind.GROUP, 1)})},
-            hops,
-            {1: over},
-            dict.fromkeys(range(1, count + 1), LegState.UP),
-        )
-    ) as there:
+    return Forwarding(
+        {1: Port(1, 1_000_001, "", "", PortKind.INSTANCE, "", 1, MAC)},
+        {1: Table(1, "", "", {IPv4Network("0.0.0.0/0"): Leaf(LeafKind.GROUP, 1)})},
+        hops,
+        {1: over},
+        dict.fromkeys(range(1, count + 1), LegState.UP),
+    )
+
+
+@contextmanager
+def balanced(over: Group) -> Iterator[Simulator]:
+    """Likewise, loaded."""
+    with filled(towards(over)) as there:
         yield there
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_program_without_groups_leaves_them_to_the_kernel(hook: Hook) -> None:
+    """Until it is exchanged for one that knows them: never lost, never anywhere else."""
+    state = towards(group([1, 1]))
+    with filled(state, replace(Sizes.of(state), has_groups=False)) as there:
+        frame = packet("10.0.0.1", 1, "10.9.0.1", 2)
+        found = there.run(hook, 1, frame)
+        assert (found.reason, found.frame) == (Reason.KERNEL_ONLY, frame)
+        assert found.steps[0].leaf == Leaf(LeafKind.GROUP, 1)
 
 
 def packet(source: str, sport: int, destination: str, dport: int, *, fragment: int = 0, protocol: int = 6) -> bytes:

@@ -36,6 +36,16 @@ def verified(fd: int) -> int:
     return int(info.verified)
 
 
+@pytest.mark.parametrize("flows", [0, 65_536], ids=["no limits", "limits"])
+def test_a_program_without_groups_loads(flows: int) -> None:
+    sizes = Sizes(1024, 0, 1024, 64, 64, 4, flows, Room(1 << 12, 64, 256), has_groups=False)
+    with loader.tried(maps.spec(sizes)) as fds:
+        for name in (maps.TC, maps.XDP):
+            count = verified(fds[name])
+            print(f"\n{name}, no groups: {count:,} instructions verified", end="")
+            assert 100 < count <= MOST
+
+
 @pytest.mark.parametrize("fib", [None, Room(1 << 20, 1024, 1 << 16), Room(1 << 12, 64, 256)], ids=["lpm", "", "small"])
 @pytest.mark.parametrize(
     ("members", "is_traced", "most"), [(1, False, MOST), (4, False, MOST), (4, True, MOST), (64, False, MOST_OF_64)]

@@ -150,6 +150,44 @@ def test_a_changed_group_loses_nothing(network: AppliedNetwork) -> None:
         assert network.session().destroy().is_done
 
 
+def test_a_first_group_loses_nothing(network: AppliedNetwork) -> None:
+    """A network without groups has a program without them: the one that knows them takes its place, with its maps."""
+    text = hooked(TWO_CIRCUITS, "tc")
+    single = text.replace("{active_standby: {active: ri-a1, standby: ri-a2}}", "{router_interface: ri-a1}")
+    assert single != text
+    with cable("eth1", "idc", "up0"), cable("eth2", "idc-2", "up0"):
+        network.must_apply(single)
+        line = next(name for name in links("dp-vbr-vbr-1") if name.startswith("dpv"))
+        inside("dp-vbr-vbr-1", "ip", "neigh", "replace", "10.10.10.2", "lladdr", "02:00:00:00:00:99", "dev", line)
+        before, without = arrived("idc"), _folder()
+        with load("dp-i-ecs-1", "", "172.16.0.1", RATE) as found:
+            time.sleep(0.2)
+            assert network.apply(text).is_done
+            left = _left_to_the_kernel()
+            time.sleep(0.2)
+            assert _left_to_the_kernel() == left
+        time.sleep(0.2)
+        assert arrived("idc") - before >= found.sent > RATE / 10
+        known = _folder()
+        assert known[0] == without[0], "the maps"
+        assert known[1] != without[1], "the programs"
+        assert network.apply(single).is_done
+        assert _folder() == known, "what a program knows it goes on knowing"
+        assert network.session().destroy().is_done
+
+
+def _folder() -> tuple[str, str]:
+    """Of the forwarder's pins, the hash of the maps and the hash of all."""
+    (folder,) = bpffs.folder().glob("datapath-*")
+    _, about_maps, about_all = folder.name.split("-")
+    return about_maps, about_all
+
+
+def _left_to_the_kernel() -> int:
+    ports = KernelDriver().traffic().ports.items()
+    return sum(count.packets for (_, reason), count in ports if reason is Reason.KERNEL_ONLY)
+
+
 def links(namespace: str) -> dict[str, int]:
     """Interface -> frames that it has received."""
     shown = json.loads(inside(namespace, "ip", "-s", "-j", "link", "show").stdout)

@@ -8,8 +8,9 @@ import pytest
 from dataplane.datapath import ability, flatten, forwarder, headers, libbpf, loader
 from dataplane.datapath import forwarding_maps as maps
 from dataplane.datapath.forwarding_maps import Sizes
+from dataplane.datapath.present import grown, known
 from dataplane.errors import HostError, PermissionDenied
-from dataplane.model.forwarding import BUCKETS
+from dataplane.model.forwarding import BUCKETS, Forwarding, Group, GroupMode
 
 SIZES = Sizes(64, 1024, 64, 16, 16, 4)
 
@@ -26,6 +27,22 @@ def test_another_source_goes_on_with_the_maps(monkeypatch: pytest.MonkeyPatch) -
     after = parts(maps.spec(SIZES))
     assert before[0] == after[0]
     assert before[1] != after[1]
+
+
+def test_a_program_without_groups_goes_on_with_the_maps() -> None:
+    before, after = parts(maps.spec(SIZES)), parts(maps.spec(replace(SIZES, has_groups=False)))
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_what_a_program_knows_it_goes_on_knowing() -> None:
+    """So that no change of a network flips it; only what it does not know yet is another program."""
+    plain, grouped = Forwarding(), Forwarding(groups={1: Group(1, "", GroupMode.LOAD_BALANCE, ())})
+    without = replace(SIZES, has_groups=False)
+    assert [known(state, without).has_groups for state in (plain, grouped)] == [False, True]
+    assert [known(state, SIZES).has_groups for state in (plain, grouped)] == [True, True]
+    assert grown(replace(without, routes=2048), SIZES) == replace(without, routes=2048), "new maps: as it is wanted"
+    assert grown(without, SIZES).has_groups is False
 
 
 @pytest.mark.parametrize("sizes", [replace(SIZES, routes=2048), replace(SIZES, members=8), replace(SIZES, ports=128)])
