@@ -96,7 +96,10 @@ def directory(spec: ProgramSpec) -> Path:
 
 def is_loaded(spec: ProgramSpec) -> bool:
     """Whether the program, as it is in this version, is in the kernel, with every pin that belongs to it."""
-    return bpffs.is_mounted() and all((directory(spec) / pin).exists() for pin in (*spec.programs, *spec.maps))
+    if not bpffs.is_mounted():
+        return False
+    folder = directory(spec)
+    return all((folder / pin).exists() for pin in (*spec.programs, *spec.maps))
 
 
 def load(spec: ProgramSpec, fill: Callable[[Path], None] | None = None, *, keeps_maps: bool = False) -> Path:

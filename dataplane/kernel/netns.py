@@ -100,6 +100,11 @@ class Journey:
         finally:
             os.close(self._home)
 
+    @property
+    def home(self) -> int:
+        """The descriptor of the namespace that the journey began in."""
+        return self._home
+
     def go_home(self) -> None:
         """Back to the namespace that the journey began in."""
         libc.setns(self._home)

@@ -3,9 +3,7 @@
 Reads only. Must never decide what to do about what it sees.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
 from dataplane.errors import HostError
 from dataplane.kernel import (
@@ -23,10 +21,12 @@ from dataplane.kernel import (
     queues,
     route,
     rule,
+    twofold,
     veth,
     vlan,
     vxlan,
 )
+from dataplane.kernel.findings import Findings, Packed, Wanted
 from dataplane.kernel.link import Link
 from dataplane.kernel.messages import Kind, Seen
 from dataplane.kernel.netlink import NetlinkSocket
@@ -42,10 +42,7 @@ from dataplane.model.kernel import (
     KernelRoute,
     Key,
     Namespace,
-    Nexthop,
-    NexthopGroup,
     Rule,
-    Sysctl,
     Veth,
     VlanLink,
     VxlanLink,
@@ -56,48 +53,9 @@ from dataplane.model.vxlan import UNDERLAY_FILTER_KEY
 
 _EVERYWHERE: tuple[Kind, ...] = (address, neighbour, route)
 _ROUTER_KINDS: tuple[Kind, ...] = (rule, nexthop)
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """What is desired, arranged for looking things up while reading."""
-
-    by_key: dict[Key, KernelObject] = field(default_factory=dict)
-    veths: dict[Key, Veth] = field(default_factory=dict)
-    vlans: dict[Key, VlanLink] = field(default_factory=dict)
-    vxlans: dict[Key, VxlanLink] = field(default_factory=dict)
-    sysctls: dict[str, list[Sysctl]] = field(default_factory=lambda: defaultdict(list))
-    addresses: dict[tuple[str, object], Key] = field(default_factory=dict)
-    references: set[str] = field(default_factory=set)
-    with_router_kinds: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, desired: Iterable[KernelObject]) -> "_Wanted":
-        wanted = cls()
-        for item in desired:
-            wanted.by_key[item.key] = item
-            match item:
-                case Veth():
-                    wanted.veths[item.key] = item
-                    wanted.references.update(end.namespace for end in item.ends)
-                case VlanLink():
-                    wanted.vlans[item.key] = item
-                    wanted.references.add(item.namespace)
-                case VxlanLink():
-                    wanted.vxlans[item.key] = item
-                    wanted.references.add(item.namespace)
-                case Sysctl():
-                    wanted.sysctls[item.namespace].append(item)
-                    wanted.references.add(item.namespace)
-                case Namespace():
-                    pass
-                case _:
-                    wanted.references.add(item.namespace)
-                    if isinstance(item, Address):
-                        wanted.addresses[item.namespace, item.address.ip] = item.key
-                    if isinstance(item, (Rule, Nexthop, NexthopGroup)):
-                        wanted.with_router_kinds.add(item.namespace)
-        return wanted
+_WORTH_A_CHILD = 128
+"""Namespaces; fewer are read before a child has begun."""
+_LEAST_IN_PIECE = 4
 
 
 def observe(desired: Iterable[KernelObject]) -> Observation:
@@ -111,7 +69,7 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
     """
     wished = list(desired)
     with Procfs() as procfs, netns.Journey() as journey:
-        reader = _Reader(_Wanted.of(wished), procfs, program.look(wished))
+        reader = _Reader(Wanted.of(wished), procfs, program.look(wished))
         reader.read_ours(journey)
         reader.read_attached(journey)
         journey.go_home()
@@ -122,47 +80,77 @@ def observe(desired: Iterable[KernelObject]) -> Observation:
 class _Reader:
     """One observation in the making."""
 
-    def __init__(self, wanted: _Wanted, procfs: Procfs, programs: program.View) -> None:
+    def __init__(self, wanted: Wanted, procfs: Procfs, programs: program.View) -> None:
         self._programs = programs
         self._wanted = wanted
         self._procfs = procfs
-        self._objects: dict[Key, KernelObject] = {}
-        self._foreign: dict[Key, str] = {}
-        self._view = veth.LinkView()
+        self._here = Findings()
         self._host = vlan.HostView()
-        self._home_numbers: dict[str, int] = {}
         self._visited: set[str] = {names.HOST}
         self._absent: set[str] = set()
 
     def read_ours(self, journey: netns.Journey) -> None:
         """Every namespace under our prefix. One without our mark is foreign, and nothing in it is looked at."""
-        for name in netns.list_our_names():
-            self._visited.add(name)
-            key: Key = ("namespace", name)
-            try:
-                journey.go(name)
-            except netns.NotANamespaceError:
-                self._read_residue(name, key)
-                continue
-            except HostError:
-                continue  # removed since the list was read
-            with NetlinkSocket() as socket:
-                links = self._read_links(socket, name)
-                loopback = link.loopback_in(links)
-                mark = loopback.alias if loopback is not None else ""
-                if loopback is not None and is_our_mark(mark):
-                    self._found(Namespace(name, mark, loopback.up))
-                    self._view.our_namespaces.add(name)
-                    self._read_namespace(socket, name, links, names.is_router_mark(mark), journey)
-                elif key in self._wanted.by_key or name in self._wanted.references:
-                    self._foreign[key] = netns.foreign_sentence(name)
+        spaces = netns.list_our_names()
+        self._visited.update(spaces)
+        size = max(_LEAST_IN_PIECE, -(-len(spaces) // twofold.MOST_PIECES))
+        pieces = [spaces[start : start + size] for start in range(0, len(spaces), size)]
+        done: dict[int, Findings] = {}
+        if len(spaces) >= _WORTH_A_CHILD and twofold.has_two_processors():
+            done = self._read_by_two(pieces, journey)
+        found = Findings()
+        for number, piece in enumerate(pieces):
+            found.add(done[number] if number in done else self._read_piece(piece, journey))
+        self._here = found
+
+    def _read_by_two(self, pieces: Sequence[Sequence[str]], journey: netns.Journey) -> dict[int, Findings]:
+        """As many pieces as a child and this process have read; some may be missing."""
+        wanted = self._wanted
+
+        def packed(number: int) -> Packed:
+            return self._read_piece(pieces[number], journey).packed(wanted)
+
+        try:
+            two = twofold.Twofold(len(pieces), packed, (journey.home,))
+        except OSError:
+            return {}  # no room for a child: then alone
+        with two:
+            done = {number: self._read_piece(pieces[number], journey) for number in two.claims()}
+            return done | {number: Findings.unpacked(said, wanted) for number, said in two.answer().items()}
+
+    def _read_piece(self, spaces: Iterable[str], journey: netns.Journey) -> Findings:
+        """What is in some namespaces under our prefix."""
+        self._here = Findings()
+        for name in spaces:
+            self._read_one(name, journey)
+        return self._here
+
+    def _read_one(self, name: str, journey: netns.Journey) -> None:
+        key: Key = ("namespace", name)
+        try:
+            journey.go(name)
+        except netns.NotANamespaceError:
+            self._read_residue(name, key)
+            return
+        except HostError:
+            return  # removed since the list was read
+        with NetlinkSocket() as socket:
+            links = self._read_links(socket, name)
+            loopback = link.loopback_in(links)
+            mark = loopback.alias if loopback is not None else ""
+            if loopback is not None and is_our_mark(mark):
+                self._found(Namespace(name, mark, loopback.up))
+                self._here.view.our_namespaces.add(name)
+                self._read_namespace(socket, name, links, names.is_router_mark(mark), journey)
+            elif key in self._wanted.by_key or name in self._wanted.references:
+                self._here.foreign[key] = netns.foreign_sentence(name)
 
     def _read_residue(self, name: str, key: Key) -> None:
         """An empty file is ours: creation uses it where it is desired; otherwise it shows, so that it is deleted."""
         if not netns.is_residue(name):
-            self._foreign[key] = netns.foreign_sentence(name)
+            self._here.foreign[key] = netns.foreign_sentence(name)
         elif key not in self._wanted.by_key:
-            self._objects[key] = Namespace(name, "")
+            self._here.objects[key] = Namespace(name, "")
 
     def read_attached(self, journey: netns.Journey) -> None:
         """Namespaces that others made and instances are attached to. One that is missing is noted."""
@@ -202,13 +190,13 @@ class _Reader:
                     self._found(end)
         except HostError as error:
             raise HostError(f"cannot read the state {place(name)}: {error}") from error
-        self.read_sysctls(name)
+        self.read_sysctls(name, links)
 
     def _read_tables(self, socket: NetlinkSocket, name: str, links: list[Link], is_router: bool) -> None:
         """One dump per kind."""
-        self._view.links.extend(links)
+        self._here.view.links.extend(links)
         if is_router:
-            self._view.routers.add(name)
+            self._here.view.routers.add(name)
         ifnames = {found.ifindex: found.ifname for found in links}
         kinds = _EVERYWHERE
         if is_router or name in self._wanted.with_router_kinds:
@@ -221,23 +209,23 @@ class _Reader:
 
     def _read_tunnels(self, socket: NetlinkSocket, name: str, links: list[Link], journey: netns.Journey) -> None:
         """Where the sockets of VXLAN links are, and their forwarding entries: only where there are such links."""
-        ifnames = {one.ifindex: one.ifname for one in links if vxlan.is_ours(one, self._view.our_namespaces)}
+        ifnames = {one.ifindex: one.ifname for one in links if vxlan.is_ours(one, self._here.view.our_namespaces)}
         if not ifnames:
             return
         number = journey.home_number(socket)
         if number is not None:
-            self._home_numbers[name] = number
+            self._here.home_numbers[name] = number
         for part in socket.dump(fdb.DUMP_REQUEST):
             seen = fdb.read(name, ifnames, part)
             if seen is not None:
-                self._objects[seen.item.key] = seen.item
+                self._here.objects[seen.item.key] = seen.item
 
     def _read_limits(self, socket: NetlinkSocket, name: str, links: list[Link]) -> None:
         """Shapers and the classifier of a router."""
         for seen in perform_shaper.observe(socket, name, links, self._wanted.by_key):
             if isinstance(seen, tuple):
                 key, text = seen
-                self._foreign[key] = text
+                self._here.foreign[key] = text
             else:
                 self._found(seen)
 
@@ -248,23 +236,28 @@ class _Reader:
             self._found(item)
             return
         if item.key in self._wanted.by_key:
-            self._foreign[item.key] = foreign_sentence(item)
+            self._here.foreign[item.key] = foreign_sentence(item)
         elif is_router and _decides(item):
-            self._foreign[item.key] = stray_sentence(item)
+            self._here.foreign[item.key] = stray_sentence(item)
         elif isinstance(item, Address):
             key = self._wanted.addresses.get((item.namespace, item.address.ip))
             if key is not None:
-                self._foreign[key] = foreign_sentence(item)
+                self._here.foreign[key] = foreign_sentence(item)
             elif is_router and not item.address.is_loopback:
-                self._foreign[item.key] = stray_sentence(item)
+                self._here.foreign[item.key] = stray_sentence(item)
 
-    def read_sysctls(self, reference: str) -> None:
-        """The sysctls that are asked for in the namespace that the thread is in."""
+    def read_sysctls(self, reference: str, links: Iterable[Link] = ()) -> None:
+        """The sysctls that are asked for in the namespace that the thread is in.
+
+        Args:
+            links: there; what the kernel has said along with them is not read once more.
+        """
+        settings = {one.ifname: one.settings for one in links}
         with self._procfs.tree() as tree:
-            for wanted in self._wanted.sysctls.get(reference, ()):
-                found = tree.observe(wanted)
+            for key, wanted in self._wanted.sysctls.get(reference, ()):
+                found = tree.observe(wanted, link.setting(settings, wanted))
                 if found is not None:
-                    self._found(found)
+                    self._here.objects[key] = found
 
     def _found(self, item: KernelObject) -> None:
         """Note an object. One that is as it is desired is noted as the desired one: a network that is as it should be
@@ -272,9 +265,9 @@ class _Reader:
         key = item.key
         wish = self._wanted.by_key.get(key)
         if wish is not None and wish == item:
-            self._objects[wish.key] = wish
+            self._here.objects[wish.key] = wish
         else:
-            self._objects[key] = item
+            self._here.objects[key] = item
 
     def read_host(self) -> None:
         """The namespace that the thread came from: parents and far ends of VLAN links, and sysctls.
@@ -287,48 +280,48 @@ class _Reader:
         except HostError as error:
             raise HostError(f"cannot read the state {place(names.HOST)}: {error}") from error
         candidates = self._host.links.values()
-        self._view.links.extend(one for one in candidates if is_our_ifindex(one.ifindex) or is_our_mark(one.alias))
+        self._here.view.links.extend(one for one in candidates if is_our_ifindex(one.ifindex) or is_our_mark(one.alias))
         self.read_sysctls(names.HOST)
         self._read_filter()
         self._read_queues()
         state = self._programs.observed_state()
         if state is not None:
-            self._objects[state.key] = state
+            self._here.objects[state.key] = state
 
     def _read_filter(self) -> None:
         """The underlay filter. Somebody else's table is of concern only where ours is to be."""
         found, is_foreign = perform_underlay.observe()
         if found is not None:
-            self._objects[found.key] = found
+            self._here.objects[found.key] = found
         elif is_foreign and UNDERLAY_FILTER_KEY in self._wanted.by_key:
-            self._foreign[UNDERLAY_FILTER_KEY] = perform_underlay.FOREIGN_SENTENCE
+            self._here.foreign[UNDERLAY_FILTER_KEY] = perform_underlay.FOREIGN_SENTENCE
 
     def _read_queues(self) -> None:
         """Of the cards that somebody asks for something."""
         asked = [item for item in self._wanted.by_key.values() if isinstance(item, DeviceQueues)]
-        self._objects |= {seen.key: seen for seen in queues.read(asked)}
+        self._here.objects |= {seen.key: seen for seen in queues.read(asked)}
 
     def finish(self) -> Observation:
         """Tell the kinds of links apart, pair the veths, find the links in our way, hand everything over."""
-        vlans = vlan.find(self._view, self._host, self._wanted.vlans)
-        vxlans = vxlan.find(self._view, self._host, self._home_numbers)
-        self._objects.update(vlans.links)
-        self._objects.update(vxlans.links)
-        everything = self._view.links
+        vlans = vlan.find(self._here.view, self._host, self._wanted.vlans)
+        vxlans = vxlan.find(self._here.view, self._host, self._here.home_numbers)
+        self._here.objects.update(vlans.links)
+        self._here.objects.update(vxlans.links)
+        everything = self._here.view.links
         ours = vlans.ends | vxlans.ends
-        self._view.links = [one for one in everything if (one.namespace, one.ifindex) not in ours]
-        veths = veth.pair(self._view, self._wanted.veths)
-        self._objects.update(veths)
+        self._here.view.links = [one for one in everything if (one.namespace, one.ifindex) not in ours]
+        veths = veth.pair(self._here.view, self._wanted.veths)
+        self._here.objects.update(veths)
         ours |= {(end.namespace, end.ifindex) for found in veths.values() for end in found.ends}
         strangers = [
             one for one in (*everything, *self._host.links.values()) if (one.namespace, one.ifindex) not in ours
         ]
         wanted = self._wanted
-        self._foreign |= _links_in_the_way(strangers, {**wanted.veths, **wanted.vlans, **wanted.vxlans})
-        self._foreign |= vlan.in_the_way(strangers, self._host, wanted.vlans)
-        self._foreign |= vxlan.in_the_way(strangers, wanted.vxlans)
-        foreign = (Foreign(key, text) for key, text in self._foreign.items() if key not in self._objects)
-        return Observation(self._objects, tuple(foreign), frozenset(self._absent))
+        self._here.foreign |= _links_in_the_way(strangers, {**wanted.veths, **wanted.vlans, **wanted.vxlans})
+        self._here.foreign |= vlan.in_the_way(strangers, self._host, wanted.vlans)
+        self._here.foreign |= vxlan.in_the_way(strangers, wanted.vxlans)
+        foreign = (Foreign(key, text) for key, text in self._here.foreign.items() if key not in self._here.objects)
+        return Observation(self._here.objects, tuple(foreign), frozenset(self._absent))
 
 
 def _decides(item: KernelObject) -> bool:

@@ -82,13 +82,17 @@ class SysctlTree:
         for fd in self._branches.values():
             os.close(fd)
 
-    def observe(self, wanted: Sysctl) -> Sysctl | None:
+    def observe(self, wanted: Sysctl, value: str | None = None) -> Sysctl | None:
         """The sysctl as it is now, in the words of the one that is wanted; None where it does not exist.
 
         One that is satisfied comes back as it is wanted: a threshold that is higher already, an IPv6 setting on
         a kernel or an interface without IPv6, a threshold of the machine that only its first namespace shows.
+
+        Args:
+            value: where it is known already, and need not be read.
         """
-        value = self._read(wanted.name)
+        if value is None:
+            value = self._read(wanted.name)
         if value is None:
             return wanted if self._is_absent_for_good(wanted) else None
         if value == wanted.value or _is_satisfied(wanted, value):

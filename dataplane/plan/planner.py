@@ -50,6 +50,9 @@ class Plan:
 
 def make_plan(wanted: Mapping[Key, Wanted], observed: Mapping[Key, KernelObject]) -> Plan:
     """The actions that lead from what was observed to what is wanted."""
+    # What was seen as it is desired is the desired object itself, so that this looks at no object twice.
+    if len(wanted) == len(observed) and observed == {key: wish.object for key, wish in wanted.items()}:
+        return Plan({})
     doomed = _doomed(wanted, observed)
     places = _Places.of(wanted)
     first = _first(doomed, places, wanted)
