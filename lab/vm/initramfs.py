@@ -24,22 +24,28 @@ class Job:
         command: the program and its arguments.
         folder: where it runs.
         bring: a file to send back when it has ended, if it is there then.
+        boot: the root to boot with its own init instead of this machine's root; what is written there stays.
+        number: which of two machines that are wired together, 1 or 2; 0: it is alone.
     """
 
     command: Sequence[str]
     folder: Path
     bring: Path | None = None
+    boot: Path | None = None
+    number: int = 0
 
 
 def build(kernel: Kernel, job: Job) -> bytes:
     """The archive for a machine that runs a job."""
-    needed = modules.load_order(kernel.modules)
+    needed = modules.load_order(kernel.modules, (*modules.NEEDED, *(modules.WIRED if job.number else ())))
     folders = [cpio.folder(path) for path in ("bin", "dev", "modules", "lower", "upper", "root")]
     files = [
         cpio.program("init", (_HERE / "first.sh").read_bytes()),
         cpio.program("second.sh", (_HERE / "second.sh").read_bytes()),
+        cpio.file("last.sh", (_HERE / "last.sh").read_bytes()),
         cpio.program("bin/busybox", _busybox()),
         cpio.file("command", job_script(kernel, job).encode()),
+        *([_unit(), cpio.file("own", b"")] if job.boot else []),
         cpio.file("modules/order", "".join(f"{path.stem}\n" for path in needed).encode()),
     ]
     return cpio.archive(
@@ -60,13 +66,23 @@ def build_probe() -> bytes:
 
 
 def job_script(kernel: Kernel, job: Job) -> str:
-    """What second.sh reads: variables, and the command as a function. Any word of the command stays one word.
+    """What second.sh and last.sh read: variables, and the command as a function. Any word of it stays one word.
 
     By way of env, for busybox's shell takes its own `sh`, `ip` and others for those of the machine's root.
     """
-    variables = {"modules": str(kernel.modules), "folder": str(job.folder), "bring": str(job.bring or "")}
+    variables = {
+        "modules": str(kernel.modules),
+        "folder": str(job.folder),
+        "bring": str(job.bring or ""),
+        "number": str(job.number or ""),
+        "end": "init" if job.boot else "stay" if job.number else "off",
+    }
     lines = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return "\n".join([*lines, f"run_command() {{ exec /usr/bin/env -- {shlex.join(job.command)}; }}", ""])
+
+
+def _unit() -> cpio.Entry:
+    return cpio.file("vm-command.service", (_HERE / "vm-command.service").read_bytes())
 
 
 def _busybox() -> bytes:

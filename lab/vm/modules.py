@@ -11,6 +11,8 @@ from lab.vm.errors import MachineError
 
 # The way to the root file system; all else is loaded later, by the machine itself out of that root.
 NEEDED = ("virtio_pci", "fuse", "virtiofs", "overlay")
+# The card of a machine that is wired to another one: no udev of the root would load its driver.
+WIRED = ("virtio_net",)
 
 
 def load_order(folder: Path, names: Iterable[str] = NEEDED) -> list[Path]:

@@ -1,6 +1,7 @@
 """The command lines of the machine: qemu's and virtiofsd's. Pure but for looking for the programs."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -40,15 +41,14 @@ class Files:
     def initramfs(self) -> Path:
         return self.folder / "initramfs"
 
-    @property
-    def root_socket(self) -> Path:
-        """Where the server of the root listens."""
-        return self.folder / "root.socket"
+    def socket(self, tag: str) -> Path:
+        """Where the server of a share listens."""
+        return self.folder / f"{tag}.socket"
 
     @property
-    def root_log(self) -> Path:
-        """What the server of the root says."""
-        return self.folder / "root.log"
+    def share_log(self) -> Path:
+        """What the servers of the shares say."""
+        return self.folder / "shares.log"
 
     @property
     def console(self) -> Path:
@@ -57,7 +57,7 @@ class Files:
 
     @property
     def status(self) -> Path:
-        """What becomes of the command, in second.sh's words."""
+        """What becomes of the command, in last.sh's words."""
         return self.folder / "status"
 
 
@@ -74,25 +74,38 @@ class Size:
     processors: int = 2
 
 
-def machine(accelerator: Accelerator, image: Path, files: Files, size: Size, *, has_root: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One end of the wire between two machines: the machine's card ``eth0``.
+
+    Args:
+        descriptor: of a connected stream socket, which qemu inherits; frames go over it, each behind its length.
+        number: of the machine, and the end of its MAC.
+    """
+
+    descriptor: int
+    number: int
+
+
+def machine(
+    accelerator: Accelerator, image: Path, files: Files, size: Size, tags: Sequence[str] = (), wire: Wire | None = None
+) -> list[str]:
     """A machine without devices but three serial ports; the command's output is qemu's standard output.
 
     Args:
         image: the kernel.
-        has_root: the server of the root listens; without it there is only the initial file system.
+        tags: the shares, each of which has a server that listens; without any there is only the initial file system.
+        wire: to another machine.
     """
-    # The server reads and writes the machine's memory itself, so it must be a shared one.
-    root = [
-        *("-chardev", f"socket,id=root,path={files.root_socket}"),
-        *("-device", "vhost-user-fs-pci,chardev=root,tag=root,queue-size=1024"),
-    ]
     return [
         program(),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"),
         *_PROCESSORS[accelerator],
         *("-smp", str(size.processors), "-m", size.memory),
+        # The servers read and write the machine's memory themselves, so it must be a shared one.
         *("-object", f"memory-backend-memfd,id=memory,size={size.memory},share=on", "-numa", "node,memdev=memory"),
-        *(root if has_root else []),
+        *(word for tag in tags for word in _share(tag, files)),
+        *(_card(wire) if wire else []),
         *("-kernel", str(image), "-initrd", str(files.initramfs)),
         # mitigations=off: they guard a processor that emulation has not, and make its system calls three times slower.
         *("-append", "console=ttyS0 quiet panic=-1 mitigations=off"),
@@ -102,11 +115,26 @@ def machine(accelerator: Accelerator, image: Path, files: Files, size: Size, *, 
     ]
 
 
-def root_server(listener: int) -> list[str]:
-    """The server of this machine's root file system, as a child of this process.
+def _share(tag: str, files: Files) -> list[str]:
+    return [
+        *("-chardev", f"socket,id={tag},path={files.socket(tag)}"),
+        *("-device", f"vhost-user-fs-pci,chardev={tag},tag={tag},queue-size=1024"),
+    ]
+
+
+def _card(wire: Wire) -> list[str]:
+    return [
+        *("-netdev", f"stream,id=wire,addr.type=fd,addr.str={wire.descriptor}"),
+        *("-device", f"virtio-net-pci,netdev=wire,mac=52:54:00:00:00:{wire.number:02x}"),
+    ]
+
+
+def share_server(listener: int, folder: Path) -> list[str]:
+    """The server of a folder of this machine, as a child of this process.
 
     Args:
         listener: the descriptor of the listening socket, inherited.
+        folder: what the machine sees as the whole of a file system.
 
     Raises:
         Unavailable: no such program here.
@@ -116,7 +144,7 @@ def root_server(listener: int) -> list[str]:
         raise Unavailable("no virtiofsd here: apt-get install qemu-system-x86, and virtiofsd where that is a package")
     # cache=always: what the machine has read it keeps, for this machine's files are not expected to change in between.
     # sandbox=chroot: the other kind moves the root to the served folder, which cannot be done with the root itself.
-    return [str(path), f"--fd={listener}", "-o", "source=/,cache=always,sandbox=chroot"]
+    return [str(path), f"--fd={listener}", "-o", f"source={folder},cache=always,sandbox=chroot"]
 
 
 def program() -> str:

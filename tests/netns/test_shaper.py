@@ -33,7 +33,7 @@ VPC, VBR, INSIDE = "dp-vpc-border", "dp-vbr-vbr-1", "dp-i-inside"
 LINE, CAP = 240_000_000, 20_000_000
 """Bits of IP packets a second: of the connection, and of one flow of it (a twelfth)."""
 CUBIC, BBR, UDP = ("--congestion", "cubic"), ("--congestion", "bbr"), ("--udp", "--bitrate", "40M", "--length", "1400")
-WARM_UP_S, WINDOW_S, PATIENCE_S = 0.7, 1.2, 10
+WARM_UP_S, WINDOW_S, PATIENCE_S = 0.7, 1.2, 60
 LEAST, MOST = 0.9, 1.03
 """Of a limit: what TCP must get (D4), and what nobody may."""
 BUSY_BYTES = 200_000

@@ -33,7 +33,7 @@ _LAUNCHER = f"""\
 # What .venv/bin/dataplane is on a real host.
 PYTHONPATH=$(ls -d /opt/site* | tr '\\n' ':'){CHECKOUT} exec /usr/bin/python3 -m dataplane "$@"
 """
-_MOUNT_AND_RUN = 'mount -t overlay -o "$1" overlay "$2" && shift 2 && exec "$@"'
+MOUNT_AND_RUN = 'mount -t overlay -o "$1" overlay "$2" && shift 2 && exec "$@"'
 _CHECK_UNIT = """\
 [Unit]
 After=dataplane.service
@@ -141,7 +141,7 @@ class Container:
         groups_before = _control_groups()
         process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNT_AND_RUN, "sh"),
+                *("unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNT_AND_RUN, "sh"),
                 *(f"lowerdir={base_root()},upperdir={self.upper},workdir={self.work}", str(self.mountpoint)),
                 *("systemd-nspawn", f"--directory={self.mountpoint}", f"--machine={machine}", "--boot"),
                 # No systemd of the host's, which may have none; and a network that is empty and its own.

@@ -47,12 +47,32 @@ def test_a_machine_that_dies_is_no_success(launch: Launch, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_machines_are_wired_and_wait_for_each_other(launch: Launch) -> None:
+    """The first is done at once, and answers the second; which of them says what stays to be seen."""
+    script = """
+        ip link set eth0 up; ip address add 192.0.2.$VM/24 dev eth0
+        test $VM = 1 && printf 'done' && exit 0
+        sleep 1; until ping -c1 -W1 192.0.2.1 >/dev/null; do tries=x$tries; test ${#tries} -lt 60 || exit 9; done
+        echo heard; exit 7
+    """
+    code, output, errors = _end(launch("--cpus", "1", "--pair", "--", "bash", "-c", script))
+    assert (code, sorted(output.splitlines())) == (7, [b"1: done", b"2: heard"]), errors
+
+
+def test_one_of_two_that_dies_ends_both(launch: Launch, tmp_path: Path) -> None:
+    script = "test $VM = 1 && sleep 600; echo o >/proc/sysrq-trigger; sleep 600"
+    code, _, errors = _end(launch("--cpus", "1", "--pair", "--", "bash", "-c", script))
+    assert code == 125
+    assert "the machine ended without a word" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_time_over_stops_the_machine(launch: Launch, tmp_path: Path) -> None:
-    process = launch("--timeout", "1", "--", "sh", "-c", "echo begun; sleep 600")
+    process = launch("--timeout", "4", "--", "sh", "-c", "echo begun; sleep 600")
     children = _children_of_a_running_machine(process)
     code, output, errors = _end(process)
     assert (code, output) == (124, b""), errors
-    assert "the command had not ended after 1 s" in errors
+    assert "the command had not ended after 4 s" in errors
     _assert_gone(children)
     assert list(tmp_path.iterdir()) == []
 

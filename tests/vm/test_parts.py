@@ -4,6 +4,7 @@ import lzma
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from lab.vm import cpio, kernels, modules, qemu, status
 from lab.vm.errors import MachineError, Unavailable
 from lab.vm.initramfs import Job, job_script
 from lab.vm.kernels import Kernel
-from lab.vm.qemu import Accelerator, Files, Size
+from lab.vm.qemu import Accelerator, Files, Size, Wire
 from lab.vm.status import Status
 
 KERNEL = Kernel("6.1.0", Path("/cache/vmlinuz"), Path("/cache/lib/modules/6.1.0"))
@@ -109,10 +110,32 @@ def test_the_mirror_is_the_one_of_this_machine(targets: str, mirror: str | None)
 def test_emulation_leaves_out_what_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(qemu, "program", lambda: "qemu")
     emulated, real = (
-        qemu.machine(each, KERNEL.image, Files(tmp_path), Size("1G", 3), has_root=True)
+        qemu.machine(each, KERNEL.image, Files(tmp_path), Size("1G", 3), ["root"])
         for each in (Accelerator.EMULATION, Accelerator.KVM)
     )
     assert "max,-cx16" in emulated
     assert "host" in real
     assert emulated[emulated.index("-smp") : emulated.index("-smp") + 4] == ["-smp", "3", "-m", "1G"]
     assert "vhost-user-fs-pci,chardev=root,tag=root,queue-size=1024" in emulated
+    assert not any(word.startswith("virtio-net") for word in emulated), "no card but a wire's"
+
+
+def test_a_wired_machine_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(qemu, "program", lambda: "qemu")
+    first, second = (
+        qemu.machine(Accelerator.EMULATION, KERNEL.image, Files(tmp_path), Size(), (), Wire(7, number))
+        for number in (1, 2)
+    )
+    assert "stream,id=wire,addr.type=fd,addr.str=7" in first
+    assert set(second) - set(first) == {"virtio-net-pci,netdev=wire,mac=52:54:00:00:00:02"}
+
+
+@pytest.mark.parametrize(
+    ("given", "end", "number"),
+    [({}, "off", ""), ({"number": 2}, "stay", "2"), ({"boot": Path("/a root")}, "init", "")],
+)
+def test_a_machine_knows_how_to_end(given: dict[str, Any], end: str, number: str) -> None:
+    """One that stayed on alone would never end, and one of two that did not would take the wire away from the other."""
+    script = job_script(KERNEL, Job(["true"], Path("/"), **given)) + 'printf "%s|" "$end" "$number"'
+    shown = subprocess.run(["sh"], input=script, text=True, capture_output=True, check=True).stdout
+    assert shown == f"{end}|{number}|"

@@ -143,7 +143,7 @@ class Agent:
             InvalidConfig: they are not; nothing was changed.
         """
         try:
-            loaded = self.files.read()
+            loaded = self._read()
             if loaded is None:
                 return "there is no file to follow, and nothing was changed"
             here = self.options.host_of(loaded)
@@ -186,7 +186,7 @@ class Agent:
         remembered, here = self.keeper.remembered()
         self.journal.append("agent", "agent", "started", cause="the first round adopts what is there")
         try:
-            loaded = self.files.read()
+            loaded = self._read()
             # Files that were taken before a caller said something else are old news.
             is_news = loaded is not None and loaded.sha256 != self.journal.kept(_FILES_KEPT)
             if loaded is not None and (is_news or remembered is None):
@@ -271,11 +271,17 @@ class Agent:
             moments.append(max(self._dirty_at + TOGETHER_S, self._not_before))
         return max(0.0, min(moments) - now)
 
+    def _read(self) -> Loaded | None:
+        """What the files say. Reading them starts a process: longer than a watchdog waits on a slow host."""
+        self._notifier.busy(MOST_STAGE_S)
+        return self.files.read()
+
     def _go_back(self) -> None:
         """Nobody has confirmed the last apply: back to what was before it."""
         pending = self.confirmation.pending
         if pending is None:
             return
+        self._notifier.busy(MOST_STAGE_S)
         loaded = self.options.reader.load_sources(pending.sources) if pending.sources else None
         say("nobody confirmed the last apply: going back to what was before it", level=logging.WARNING)
         self.apply(loaded, pending.here, "no confirmation came")
