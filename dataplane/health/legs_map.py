@@ -29,7 +29,7 @@ class LegsMap:
     def store(self, number: int, value: int) -> None:
         """Say what traffic may do with a leg; a leg beyond the map's room waits for a larger one."""
         place = number * STRIDE_BYTES
-        if 0 <= number < self._capacity and self._bytes[place] != GONE:
+        if 0 <= number < self._capacity and self._bytes[place] not in (GONE, value):
             self._bytes[place] = value
 
     def close(self) -> None:

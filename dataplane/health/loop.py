@@ -309,6 +309,7 @@ class Loop:
         while self._to_report and self._may_report and len(rows) < LEGS_PER_DATAGRAM:
             leg = self.legs.get(self._to_report.popleft())
             if leg is not None:
+                self.store(leg)  # a round of the agent that began before the last flip may have written over it
                 rows.append(leg.report(now))
                 self._may_report -= 1
         if rows:

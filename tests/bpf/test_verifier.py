@@ -13,7 +13,9 @@ MOST = 100_000
 """A tenth of what the kernel allows, for what a configuration can ask for: groups of up to four (R51)."""
 MOST_OF_64 = 200_000
 MOST_WITH_LIMITS = 150_000
-"""Limits, groups and the multibit FIB together are above that tenth at tc: 117,226 (ebpf/DESIGN.md)."""
+"""Limits and the multibit FIB together are above that tenth (ebpf/DESIGN.md): 117,226 at tc on 6.18, and without groups
+109,821 at XDP on 6.1.
+"""
 
 
 class Info(ctypes.Structure):
@@ -43,7 +45,7 @@ def test_a_program_without_groups_loads(flows: int) -> None:
         for name in (maps.TC, maps.XDP):
             count = verified(fds[name])
             print(f"\n{name}, no groups: {count:,} instructions verified", end="")
-            assert 100 < count <= MOST
+            assert 100 < count <= (MOST_WITH_LIMITS if flows else MOST)
 
 
 @pytest.mark.parametrize("fib", [None, Room(1 << 20, 1024, 1 << 16), Room(1 << 12, 64, 256)], ids=["lpm", "", "small"])

@@ -282,6 +282,19 @@ def test_the_map_is_exchanged_while_it_runs_and_gone_is_the_agents_word() -> Non
             os.close(fd)
 
 
+def test_what_a_late_round_wrote_over_its_verdict_is_written_again_and_gone_stays() -> None:
+    """A round of the agent that began before a flip carries the older verdict, and must not be the last word."""
+    with circuits(2) as (first, second), probing([leg(first), leg(second)]) as there:
+        there.wait_for(["ri-1", "ri-2"], Verdict.UP)
+        there.states[STRIDE_BYTES * 1], there.states[STRIDE_BYTES * 2] = DOWN, GONE
+        there.wait("its verdict", lambda: there.value(1) == UP)
+        first.cut_back()
+        there.wait_for(["ri-1"], Verdict.DOWN)
+        there.states[STRIDE_BYTES * 1] = UP
+        there.wait("its verdict", lambda: there.value(1) == DOWN)
+        assert there.value(2) == GONE
+
+
 def test_a_leg_that_did_not_change_keeps_its_counters_and_one_that_moved_keeps_its_verdict() -> None:
     with circuits(2) as (first, second), probing([leg(first), leg(second)]) as there:
         there.wait_for(["ri-1", "ri-2"], Verdict.UP)
