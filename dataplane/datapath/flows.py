@@ -73,7 +73,7 @@ class Flows:
         return len(self._memory) // _BYTES
 
     def snapshot(self) -> bytes:
-        """All of it, as it is at this moment: 32 bytes for each entry (``numpy`` reads it by ``DTYPE``)."""
+        """All of it, as it is at this moment: 32 bytes for each entry (``flow_table.TableBytes`` reads them)."""
         return self._memory[:]
 
     def __iter__(self) -> Iterator[Flow]:
@@ -96,20 +96,6 @@ class Flows:
         if self._offset_ns is None:
             self._offset_ns = _jiffies() * limiter.tick_ns() - time.monotonic_ns()
         return time.monotonic_ns() + self._offset_ns
-
-
-DTYPE = [
-    ("source", ">u4"),
-    ("destination", ">u4"),
-    ("sport", ">u2"),
-    ("dport", ">u2"),
-    ("protocol", "u1"),
-    ("leaf", "u1"),
-    ("leg", "=u2"),
-    ("tat_ns", "=u8"),
-    ("bytes", "=u8"),
-]
-"""An entry for ``numpy.frombuffer(flows.snapshot(), flows.DTYPE)``, where a table is large."""
 
 
 @contextmanager
